@@ -1,0 +1,14 @@
+from gallery.metadata.a1111 import a1111_text
+from gallery.metadata.parameters import GenerationParameters, LoraUse, Source
+from gallery.metadata.writers import document_text, exif_bytes, png_chunks, xmp_packet
+
+__all__ = [
+    "GenerationParameters",
+    "LoraUse",
+    "Source",
+    "a1111_text",
+    "document_text",
+    "exif_bytes",
+    "png_chunks",
+    "xmp_packet",
+]
