@@ -1,0 +1,16 @@
+from gallery.models.generation import Generation, GenerationLora, Verdict
+from gallery.models.image import Image, PendingFile, Rating, Source, Visibility
+from gallery.models.registry import DiffusionModel, Lora
+
+__all__ = [
+    "DiffusionModel",
+    "Generation",
+    "GenerationLora",
+    "Image",
+    "Lora",
+    "PendingFile",
+    "Rating",
+    "Source",
+    "Verdict",
+    "Visibility",
+]

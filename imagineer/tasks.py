@@ -1,0 +1,52 @@
+"""What django-q2 calls. The messages carry the names of queues and clusters, never a row."""
+
+import logging
+import os
+import traceback
+
+from django.utils import timezone
+
+from imagineer import fairness
+from imagineer.models import Cluster
+from imagineer.runs import LeaseLost, Run, RunCancelled, RunFailed, performer_of
+
+logger = logging.getLogger(__name__)
+
+
+def work_next(queue: str) -> None:
+    """Does the next run of a queue, if there is one: a doorbell that rings twice finds nobody at home."""
+    run = fairness.claim_next(queue, worker_name(), prefer=_is_warm)
+    if run is not None:
+        perform(run)
+
+
+def perform(run: Run) -> None:
+    """Does one claimed run and writes how it ended; never raises."""
+    try:
+        performer_of(type(run)).perform(run)
+        run.succeed()
+    except RunCancelled:
+        run.finish_cancelled()
+    except LeaseLost as lost:
+        logger.warning("%s", lost)
+        return
+    except RunFailed as failure:
+        run.fail(str(failure))
+    except Exception:
+        logger.exception("%s failed unexpectedly", run)
+        sentence = "Something went wrong inside Imagineer; the log of this run has the details."
+        run.fail(sentence, traceback=traceback.format_exc())
+    fairness.settle(run)
+
+
+def answer_canary(cluster: str) -> None:
+    Cluster.objects.filter(name=cluster).update(answered_at=timezone.now())
+
+
+def worker_name() -> str:
+    """Names a worker process: the supervisor finds the runs in its cluster's hands by the part before the last colon."""
+    return f"{os.environ.get('IMAGINEER_CLUSTER', 'shell')}:{os.getpid()}"
+
+
+def _is_warm(run: Run) -> bool:
+    return performer_of(type(run)).is_warm(run)
