@@ -1,8 +1,10 @@
 from gallery.metadata.a1111 import a1111_text
 from gallery.metadata.parameters import GenerationParameters, LoraUse, Source
+from gallery.metadata.reader import FoundMetadata, read_metadata
 from gallery.metadata.writers import document_text, exif_bytes, png_chunks, xmp_packet
 
 __all__ = [
+    "FoundMetadata",
     "GenerationParameters",
     "LoraUse",
     "Source",
@@ -10,5 +12,6 @@ __all__ = [
     "document_text",
     "exif_bytes",
     "png_chunks",
+    "read_metadata",
     "xmp_packet",
 ]

@@ -76,4 +76,7 @@ def _number(value: float | None) -> str:
 
 
 def _quoted(value: str) -> str:
-    return json.dumps(value, ensure_ascii=False) if any(char in value for char in ',:\n"') else value
+    ambiguous = value[:1] in ('"', "{", "[") or value != value.strip()
+    if ambiguous or any(char in value for char in ",:\n"):
+        return json.dumps(value, ensure_ascii=False)
+    return value

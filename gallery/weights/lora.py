@@ -13,7 +13,6 @@ from gallery.weights.lora_faults import fault_of
 from gallery.weights.lora_keys import LoraKeys, split_keys
 from gallery.weights.lora_metadata import Claims, read_claims
 
-
 _Number = TypeVar("_Number", int, float)
 
 
