@@ -71,11 +71,9 @@ def _sampler_node(graph: Graph) -> Node | None:
 def _is_sampler(node: Node) -> bool:
     """Custom samplers have other names than ComfyUI's own, but the same inputs."""
     inputs = node.inputs.keys()
-    whole = (
-        bool(inputs & {"seed", "noise_seed"}) and "steps" in inputs and bool(inputs & {"cfg", "cfg_scale"})
-    )
-    parts = {"sampler", "sigmas"} <= inputs and bool(inputs & {"guider", "positive"})
-    return whole or parts
+    seeded, guided = inputs & {"seed", "noise_seed"}, inputs & {"cfg", "cfg_scale"}
+    in_parts = {"sampler", "sigmas"} <= inputs and inputs & {"guider", "positive"}
+    return bool((seeded and guided and "steps" in inputs) or in_parts)
 
 
 def _setting(graph: Graph, sampler: Node, names: tuple[str, ...], kinds: tuple[type, ...]) -> Any:
@@ -96,16 +94,12 @@ def _sampler_name(graph: Graph, sampler: Node) -> str:
 
 
 def _prompts(graph: Graph, sampler: Node) -> tuple[str, str]:
-    holder = next(
-        (
-            node
-            for node in upstream(graph, sampler, _TO_SETTINGS)
-            if node.inputs.keys() & {"positive", "conditioning"}
-        ),
-        sampler,
-    )
-    positive = _texts(graph, holder, "positive")
-    return positive, _texts(graph, holder, "negative")
+    """From the sampler itself or from its guider, whose only prompt is called "conditioning"."""
+    for node in upstream(graph, sampler, _TO_SETTINGS):
+        role = next((name for name in ("positive", "conditioning") if name in node.inputs), None)
+        if role:
+            return _texts(graph, node, role), _texts(graph, node, "negative")
+    return "", ""
 
 
 def _texts(graph: Graph, holder: Node, role: str) -> str:
@@ -113,14 +107,9 @@ def _texts(graph: Graph, holder: Node, role: str) -> str:
     direct = holder.inputs.get(role)
     if isinstance(direct, str):
         return as_text(direct)
-    names = (role, *_CONDITIONING)
-    start = linked(graph, direct) or (
-        linked(graph, holder.inputs.get("conditioning")) if role == "positive" else None
-    )
-    if start is None:
-        return ""
+    start = linked(graph, direct)
     texts: list[str] = []
-    for node in upstream(graph, start, names):
+    for node in upstream(graph, start, (role, *_CONDITIONING)) if start else ():
         text = as_text(_text_in(graph, node, role))
         if text.strip() and text not in texts:
             texts.append(text)
@@ -185,12 +174,7 @@ def _loras_in(graph: Graph, node: Node) -> list[LoraUse]:
             loras.append(_use(value.get("lora"), value.get("strength")))
         number = name.removeprefix("lora_name_")
         if number != name:
-            stack = (
-                f"model_str_{number}",
-                f"lora_wt_{number}",
-                f"model_weight_{number}",
-                f"strength_model_{number}",
-            )
+            stack = tuple(f"{weight}_{number}" for weight in _STACK_WEIGHTS)
             loras.append(_use(value, value_of(graph, node, stack, _NUMBER)))
     return [lora for lora in loras if lora]
 

@@ -51,7 +51,7 @@ def _entries(data: bytes, at: int, order: str) -> Iterator[tuple[int, bytes]]:
 def _add(tag: int, value: bytes, order: str, fields: Fields) -> None:
     if tag == _USER_COMMENT:
         fields.add("UserComment", _user_comment(value, order))
-    elif tag in _NAMES:
+    elif tag in _NAMES and (tag != _MAKER_NOTE or value.isascii()):  # cameras' own notes are binary
         fields.add(_NAMES[tag], decode(value.rstrip(b"\0")))
     if tag in _COMFYUI_TAGS:
         name, colon, text = decode(value.rstrip(b"\0")).partition(":")

@@ -67,20 +67,8 @@ def value_of(graph: Graph, node: Node, names: tuple[str, ...], kinds: tuple[type
 
 def _primitive(graph: Graph, source: Node, name: str, kinds: tuple[type, ...]) -> Any:
     """Primitive, seed and text nodes hold their value under its own name or a general one."""
-    names = (
-        name,
-        "value",
-        "seed",
-        "noise_seed",
-        "int",
-        "float",
-        "number",
-        "text",
-        "string",
-        "prompt",
-        "Text",
-    )
-    for node in upstream(graph, source, names):
+    names = (name, *_GENERAL)
+    for node in upstream(graph, source, names, PRIMITIVE_LIMIT):
         for key in names:
             value = node.inputs.get(key)
             if isinstance(value, kinds) and not isinstance(value, bool | list):

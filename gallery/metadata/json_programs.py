@@ -114,10 +114,8 @@ _SWARMUI_FIELDS = ("prompt", "negativeprompt", "model", "seed", "steps", "cfgsca
 
 def _swarmui_hashes(data: dict[str, Any]) -> dict[str, str]:
     models = [_table(item) for item in _list(data.get("sui_models"))]
-    return {
-        stem(model.get("name")): as_text(model.get("hash"), _DIGEST_LIMIT).removeprefix("0x")
-        for model in models
-    }
+    pairs = [(stem(model.get("name")), as_text(model.get("hash"), _DIGEST_LIMIT)) for model in models]
+    return {name: digest.removeprefix("0x") for name, digest in pairs}
 
 
 def _swarmui_loras(params: dict[str, Any], hashes: dict[str, str]) -> tuple[LoraUse, ...]:
@@ -163,12 +161,14 @@ _FOOOCUS_FIELDS = ("prompt", "negative_prompt", "seed", "steps", "sampler", "sch
 
 
 def _fooocus_loras(data: dict[str, Any]) -> tuple[LoraUse, ...]:
-    listed = [item for item in _list(data.get("loras")) if isinstance(item, list) and len(item) >= 2]
-    loras = [
-        LoraUse(stem(item[0]), _weight(item[1]), as_text(item[2] if len(item) > 2 else "", 128))
-        for item in listed
-    ]
-    return tuple(lora for lora in loras or _combined_loras(data) if lora.name)
+    listed = [_fooocus_lora(item) for item in _list(data.get("loras")) if isinstance(item, list)]
+    return tuple(lora for lora in listed or _combined_loras(data) if lora.name)
+
+
+def _fooocus_lora(item: list[Any]) -> LoraUse:
+    """[name, weight, hash], of which the hash is younger."""
+    name, weight, digest = (*item, None, None, None)[:3]
+    return LoraUse(stem(name), _weight(weight), as_text(digest, _DIGEST_LIMIT))
 
 
 def _combined_loras(data: dict[str, Any]) -> list[LoraUse]:

@@ -77,13 +77,10 @@ def _imagineer(raw: dict[str, str]) -> FoundMetadata | None:
     start = MAKER_NOTE_START.decode()
     text = raw.get("imagineer") or (note.removeprefix(start) if note.startswith(start) else "")
     document = load_object(text, TEXT_LIMIT)
-    if (
-        not document
-        or document.get("format") != "imagineer"
-        or not isinstance(document.get("parameters"), dict)
-    ):
+    stored = document.get("parameters") if document and document.get("format") == "imagineer" else None
+    if not isinstance(stored, dict):
         return None
-    parameters = GenerationParameters.from_json(document["parameters"])
+    parameters = GenerationParameters.from_json(stored)
     return FoundMetadata("imagineer", replace(parameters, source="imagineer"), raw, document)
 
 

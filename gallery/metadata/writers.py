@@ -16,7 +16,7 @@ DOCUMENT_VERSION = 1
 # https://cv.iptc.org/newscodes/digitalsourcetype/ ; the identifier itself is spelled with http.
 DIGITAL_SOURCE_TYPE = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
 EXIF_LIMIT = 65_527  # bytes: a JPEG segment holds 65 533, six of them are "Exif\0\0"
-MAKER_NOTE_START = b"imagineer\0"
+MAKER_NOTE_START = b"imagineer:"
 
 _XMP = """<?xpacket begin="\ufeff" id="W5M0MpCehiHzreSzNTczkc9d"?>
 <x:xmpmeta xmlns:x="adobe:ns:meta/">
