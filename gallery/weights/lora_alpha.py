@@ -14,7 +14,8 @@ _CONFIG_LIMIT = 262_144
 def read_alphas(header: SafetensorsHeader, keys: LoraKeys) -> list[float]:
     """One number per module, NaN where an alpha is not one number.
 
-    A module without its own alpha has that of PEFT's configuration, and without that its rank.
+    A module without its own alpha has that of PEFT's configuration, and without that its rank. kohya's
+    trainer writes 0 for "none", which means the rank too.
     """
     fallback = None if any(module.alpha for module in keys.modules.values()) else _peft_alpha(header, keys)
     with header.path.open("rb") as file:
@@ -22,14 +23,14 @@ def read_alphas(header: SafetensorsHeader, keys: LoraKeys) -> list[float]:
         for module in keys.modules.values():
             if module.alpha:
                 values = read_numbers(file, module.alpha)
-                alphas.append(values[0] if len(values) == 1 else math.nan)
-            elif module.down and module.down.shape:
+                alphas.append((values[0] or _rank(module)) if len(values) == 1 else math.nan)
+            else:
                 alphas.append(_rank(module) if fallback is None else fallback)
     return alphas
 
 
 def _rank(module: LoraModule) -> float:
-    return float(module.down.shape[0]) if module.down else math.nan
+    return float(module.down.shape[0]) if module.down and module.down.shape else math.nan
 
 
 def _peft_alpha(header: SafetensorsHeader, keys: LoraKeys) -> float | None:

@@ -59,13 +59,19 @@ def detect_file(path: Path) -> ModelInfo:
         family=family,
         cross_attention_dim=width,
         prediction_type=prediction,
-        default_size=768 if (family, prediction) == ("sd2", "v_prediction") else _EPSILON_SIZES.get(family),
+        default_size=_default_size(family, prediction),
         components=_components(header.tensors),
         missing=missing,
         reason=_reason(header, family, width, missing),
         notes=notes,
         modules=_modules(header.tensors, family),
     )
+
+
+def _default_size(family: Family, prediction: Prediction | None) -> int | None:
+    if prediction is None:
+        return None
+    return 768 if (family, prediction) == ("sd2", "v_prediction") else _EPSILON_SIZES.get(family)
 
 
 def cross_attention_width(tensors: Iterable[tuple[str, Tensor]], prefix: str) -> int | None:
@@ -91,12 +97,12 @@ def _family(tensors: dict[str, Tensor]) -> Family:
 
 
 def _prediction(header: SafetensorsHeader, family: Family) -> tuple[Prediction | None, list[str]]:
+    """ModelSpec's words, the marker tensor of SDXL v-prediction models, else the family's habit."""
     stated = header.metadata.get("modelspec.prediction_type", "")
-    if stated in ("v", "v_prediction") or "v_pred" in header.tensors:
+    architecture = header.metadata.get("modelspec.architecture", "")
+    if stated.startswith("v") or "768-v" in architecture or "v_pred" in header.tensors:
         return "v_prediction", []
-    if stated == "epsilon":
-        return "epsilon", []
-    if family != "sd2":
+    if stated.startswith("eps") or "v2-512" in architecture or family != "sd2":
         return "epsilon", []
     return _sd2_prediction(header)
 
