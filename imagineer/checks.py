@@ -41,7 +41,8 @@ def check_data_folder(**kwargs: Any) -> list[CheckMessage]:
     except OSError as error:
         return [
             Error(
-                f"IMAGINEER_DATA_DIR: can't write to {settings.DATA_DIR}: {error.strerror}.", id="imagineer.E003"
+                f"IMAGINEER_DATA_DIR: can't write to {settings.DATA_DIR}: {error.strerror}.",
+                id="imagineer.E003",
             )
         ]
     return []
@@ -65,7 +66,9 @@ def check_public_without_https(**kwargs: Any) -> list[CheckMessage]:
 def check_debug(**kwargs: Any) -> list[CheckMessage]:
     if not settings.DEBUG or settings.HOST in {"127.0.0.1", "localhost", "::1"}:
         return []
-    return [Error("DEBUG is on and HOST is open to other machines.", hint="Unset DEBUG.", id="imagineer.E004")]
+    return [
+        Error("DEBUG is on and HOST is open to other machines.", hint="Unset DEBUG.", id="imagineer.E004")
+    ]
 
 
 @register()

@@ -108,7 +108,9 @@ class Child:
 def append_log(path: Path | None, line: bytes) -> None:
     if path is None or (path.exists() and path.stat().st_size > LOG_LIMIT):
         return
-    with suppress(OSError):  # a full disk must not take the log's reader down: the run itself says what is wrong
+    with suppress(
+        OSError
+    ):  # a full disk must not take the log's reader down: the run itself says what is wrong
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(line)

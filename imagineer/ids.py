@@ -14,3 +14,14 @@ def uuid7() -> uuid.UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)
+
+
+def parsed_id(value: uuid.UUID | str) -> uuid.UUID | None:
+    """For ids in addresses: they are opaque, so what isn't spelled exactly like one belongs to nothing."""
+    if isinstance(value, uuid.UUID):
+        return value
+    try:
+        known = uuid.UUID(value)
+    except ValueError:
+        return None
+    return known if str(known) == value else None

@@ -77,7 +77,9 @@ class RunQuerySet(models.QuerySet[Any]):
 
 class Run(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    status = models.CharField(max_length=10, choices=RunStatus.choices, default=RunStatus.QUEUED, editable=False)
+    status = models.CharField(
+        max_length=10, choices=RunStatus.choices, default=RunStatus.QUEUED, editable=False
+    )
     stage = models.CharField(max_length=40, blank=True, editable=False)
     message = models.CharField(max_length=300, blank=True, editable=False)
     done = models.PositiveIntegerField(default=0, editable=False)
@@ -157,6 +159,11 @@ class Run(models.Model):
         if self._held().filter(cancel_requested_at__isnull=False).exists():
             raise RunCancelled
 
+    def renew_in_transaction(self) -> None:
+        """For the transaction that writes a result: holds the row until it commits; raises LeaseLost."""
+        if not self._held().update(lease_until=_lease_end()):
+            raise LeaseLost(f"{self} is no longer this worker's")
+
     def advance(self, **fields: Any) -> None:
         """Writes progress (stage, message, done, total, …) and prolongs the lease."""
         if "message" in fields:
@@ -205,7 +212,11 @@ class Run(models.Model):
     def release(self) -> bool:
         """Gives the run back unharmed when its worker was stopped in good order: the attempt doesn't count."""
         return self._change(
-            self._lease_filter(), status=RunStatus.QUEUED, attempt=F("attempt") - 1, lease_until=None, stage=""
+            self._lease_filter(),
+            status=RunStatus.QUEUED,
+            attempt=F("attempt") - 1,
+            lease_until=None,
+            stage="",
         )
 
     def recover(self) -> str:
@@ -217,7 +228,9 @@ class Run(models.Model):
         ):
             return RunStatus.CANCELLED
         again = lost & Q(attempt__lt=F("max_attempts"))
-        if self._change(again, status=RunStatus.QUEUED, lease_until=None, stage="", message="Its worker died."):
+        if self._change(
+            again, status=RunStatus.QUEUED, lease_until=None, stage="", message="Its worker died."
+        ):
             return RunStatus.QUEUED
         sentence = f"The worker died in each of {self.attempt} attempts; its log tells more."
         if self._change(lost, status=RunStatus.FAILED, finished_at=now, error=sentence, stage=""):
@@ -234,7 +247,12 @@ class Run(models.Model):
 
     def _end(self, status: RunStatus, **fields: Any) -> bool:
         return self._change(
-            self._lease_filter(), status=status, finished_at=timezone.now(), lease_until=None, stage="", **fields
+            self._lease_filter(),
+            status=status,
+            finished_at=timezone.now(),
+            lease_until=None,
+            stage="",
+            **fields,
         )
 
     def _change(self, condition: Q, **fields: Any) -> bool:

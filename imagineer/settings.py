@@ -243,6 +243,8 @@ Q_CLUSTER = {
 
 # Generation ------------------------------------------------------------------------------------------------------
 
+# What the apps do at each start of the site, after the migrations: see imagineer/preparation.py.
+AT_START = ["gallery.services.registry.ensure_starter"]
 STARTER_MODEL = BASE_DIR / "models" / "starter"
 MODELS_DIR = env.folder("IMAGINEER_MODELS_DIR", DATA_DIR / "models")
 GENERATIONS_PER_MINUTE = env.integer("IMAGINEER_GENERATIONS_PER_MINUTE", 10, minimum=0)
@@ -270,7 +272,7 @@ LOGGING = {
     "root": {"handlers": ["console"], "level": env.text("LOG_LEVEL", "INFO").upper()},
     "loggers": {
         "django.server": {"handlers": ["console"], "propagate": False},
-        "django-q": {"handlers": ["console"], "propagate": False},
+        "django-q": {"handlers": ["console"], "level": "WARNING", "propagate": False},
     },
 }
 SILENCED_SYSTEM_CHECKS: list[str] = []

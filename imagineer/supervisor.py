@@ -122,7 +122,9 @@ class ClusterProcess:
         return unanswered.exists() and not self._moves()
 
     def _moves(self) -> bool:
-        return any(self._runs(model).filter(lease_until__gt=timezone.now()).exists() for model in run_models())
+        return any(
+            self._runs(model).filter(lease_until__gt=timezone.now()).exists() for model in run_models()
+        )
 
     def _runs(self, model: Any) -> Any:
         return model.objects.running().filter(lease_owner__startswith=f"{self.name}:")
@@ -199,7 +201,7 @@ def _lock(name: str) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise AlreadyRunning(f"The {name} cluster of this machine is supervised by another process already.") from error
+        raise AlreadyRunning(
+            f"The {name} cluster of this machine is supervised by another process already."
+        ) from error
     return file
-
-

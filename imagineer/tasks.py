@@ -1,5 +1,6 @@
 """What django-q2 calls. The messages carry the names of queues and clusters, never a row."""
 
+import errno
 import logging
 import os
 import traceback
@@ -32,11 +33,21 @@ def perform(run: Run) -> None:
         return
     except RunFailed as failure:
         run.fail(str(failure))
-    except Exception:
-        logger.exception("%s failed unexpectedly", run)
-        sentence = "Something went wrong inside Imagineer; the log of this run has the details."
-        run.fail(sentence, traceback=traceback.format_exc())
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            _fail_unexpectedly(run)
+        else:
+            run.fail("The disk is full; free some space, then try again.")
+    except Exception:  # noqa: BLE001 - a bug in one run must not take the worker down
+        _fail_unexpectedly(run)
     fairness.settle(run)
+
+
+def _fail_unexpectedly(run: Run) -> None:
+    """To be called while the exception is handled."""
+    logger.exception("%s failed unexpectedly", run)
+    sentence = "Something went wrong inside Imagineer; the log of this run has the details."
+    run.fail(sentence, traceback=traceback.format_exc())
 
 
 def answer_canary(cluster: str) -> None:
@@ -45,7 +56,11 @@ def answer_canary(cluster: str) -> None:
 
 def worker_name() -> str:
     """Names a worker process: the supervisor finds the runs in its cluster's hands by the part before the last colon."""
-    return f"{os.environ.get('IMAGINEER_CLUSTER', 'shell')}:{os.getpid()}"
+    return f"{cluster_name()}:{os.getpid()}"
+
+
+def cluster_name() -> str:
+    return os.environ.get("IMAGINEER_CLUSTER", "shell")
 
 
 def _is_warm(run: Run) -> bool:

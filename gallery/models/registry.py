@@ -14,6 +14,13 @@ class Family(models.TextChoices):
     UNKNOWN = "unknown", "unknown"
 
 
+class LeanManager(models.Manager[Any]):
+    """Leaves out the long table of modules until it is asked for."""
+
+    def get_queryset(self) -> models.QuerySet[Any]:
+        return super().get_queryset().defer("modules")
+
+
 class DiffusionModelQuerySet(models.QuerySet["DiffusionModel"]):
     def usable(self) -> "DiffusionModelQuerySet":
         return self.filter(enabled=True, reason="")
@@ -41,6 +48,7 @@ class DiffusionModel(models.Model):
     bytes = models.BigIntegerField(default=0)
     licence = models.CharField(max_length=200, blank=True)
     is_default = models.BooleanField(default=False)
+    modules = models.JSONField(default=dict, editable=False, help_text="module: [outputs, inputs], for fitting LoRAs")
     enabled = models.BooleanField(default=True)
     reason = models.CharField(max_length=500, blank=True, help_text="why it can't be used; empty when it can")
     added_at = models.DateTimeField(default=timezone.now, editable=False)
@@ -52,7 +60,7 @@ class DiffusionModel(models.Model):
     sampler = models.CharField(max_length=40, default="DPM++ 2M Karras")
     upscale = models.PositiveSmallIntegerField(default=1, choices=[(1, "1"), (2, "2"), (4, "4")])
 
-    objects: ClassVar[Any] = DiffusionModelQuerySet.as_manager()
+    objects: ClassVar[Any] = LeanManager.from_queryset(DiffusionModelQuerySet)()
 
     class Meta:
         ordering = ["name"]
@@ -97,6 +105,7 @@ class Lora(models.Model):
     licence = models.CharField(max_length=200, blank=True)
     metadata = models.JSONField(default=dict, blank=True, help_text="what the file says of itself")
     preview = models.ForeignKey("gallery.Image", null=True, blank=True, on_delete=models.SET_NULL, related_name="+")
+    modules = models.JSONField(default=dict, editable=False, help_text="module: [outputs, inputs], for fitting LoRAs")
     enabled = models.BooleanField(default=True)
     reason = models.CharField(max_length=500, blank=True, help_text="why it can't be used; empty when it can")
     created_by = models.ForeignKey(
@@ -104,7 +113,7 @@ class Lora(models.Model):
     )
     created_at = models.DateTimeField(default=timezone.now, editable=False)
 
-    objects: ClassVar[Any] = LoraQuerySet.as_manager()
+    objects: ClassVar[Any] = LeanManager.from_queryset(LoraQuerySet)()
 
     class Meta:
         ordering = ["name"]

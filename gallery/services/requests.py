@@ -125,7 +125,9 @@ def prepare_generation(user: Any, request: GenerationRequest) -> tuple[Generatio
         **_numbers(request, model, errors),
     )
     generation.strength = _strength(request, init_image, errors)
-    generation.visibility = errors.choose("visibility", request.visibility, Visibility.PRIVATE, Visibility.values)
+    generation.visibility = errors.choose(
+        "visibility", request.visibility, Visibility.PRIVATE, Visibility.values
+    )
     errors.raise_any()
     assert model is not None
     generation.model = model
@@ -136,7 +138,8 @@ def prepare_generation(user: Any, request: GenerationRequest) -> tuple[Generatio
 def _numbers(request: GenerationRequest, model: DiffusionModel | None, errors: "_Errors") -> dict[str, Any]:
     defaults = model or DiffusionModel()
     numbers: dict[str, Any] = {
-        name: errors.side(name, getattr(request, name), getattr(defaults, name)) for name in ("width", "height")
+        name: errors.side(name, getattr(request, name), getattr(defaults, name))
+        for name in ("width", "height")
     }
     numbers["steps"] = errors.within("steps", request.steps, defaults.steps, STEPS_LIMITS)
     numbers["guidance"] = errors.within("guidance", request.guidance, defaults.guidance, GUIDANCE_LIMITS)
@@ -176,7 +179,9 @@ def _model(slug: str | None, errors: "_Errors") -> DiffusionModel | None:
     return model
 
 
-def _loras(choices: list[LoraChoice], model: DiffusionModel | None, errors: "_Errors") -> list[GenerationLora]:
+def _loras(
+    choices: list[LoraChoice], model: DiffusionModel | None, errors: "_Errors"
+) -> list[GenerationLora]:
     if len(choices) > LORA_LIMIT:
         errors.add("loras", f"{len(choices)} were given; at most {LORA_LIMIT} are allowed.")
         return []
@@ -236,7 +241,9 @@ def _check_rate(user: Any) -> None:
     if not limit:
         return
     since = timezone.now() - timedelta(minutes=1)
-    recent = list(mine.filter(created_at__gt=since).order_by("-created_at").values_list("created_at", flat=True))
+    recent = list(
+        mine.filter(created_at__gt=since).order_by("-created_at").values_list("created_at", flat=True)
+    )
     if len(recent) >= limit:
         wait = (recent[limit - 1] - since).total_seconds()
         raise TooMany(f"At most {limit} generations a minute are allowed.", max(1, round(wait + 0.5)))
@@ -277,4 +284,3 @@ class _Errors:
             self.add(name, f"is {value!r}; choose from {', '.join(map(str, allowed))}.")
             return default
         return value
-
