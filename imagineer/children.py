@@ -108,9 +108,7 @@ class Child:
 def append_log(path: Path | None, line: bytes) -> None:
     if path is None or (path.exists() and path.stat().st_size > LOG_LIMIT):
         return
-    with suppress(
-        OSError
-    ):  # a full disk must not take the log's reader down: the run itself says what is wrong
+    with suppress(OSError):  # a full disk must not take the log's reader down: the run itself says what is wrong
         path.parent.mkdir(parents=True, exist_ok=True)
         with path.open("ab") as file:
             file.write(line)
@@ -144,9 +142,7 @@ class _JobOver(RunFailed):
     """The child has ended the job, or itself: there is nothing to stop."""
 
 
-def _follow(
-    run: Run, child: Child, request: Message, handle: Callable[[Message], None], silence: float
-) -> Message:
+def _follow(run: Run, child: Child, request: Message, handle: Callable[[Message], None], silence: float) -> Message:
     pulse = Pulse(run)
     heard = time.monotonic()
     while True:

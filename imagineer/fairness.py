@@ -30,10 +30,7 @@ Preference = Callable[[Any], bool]
 def join(run: Run) -> None:
     """To be called before a run is queued: lifts a user who had nothing in the queue to the queue's clock."""
     key = user_key(run)
-    if any(
-        model.objects.active().filter(created_by=run.created_by_id).exists()
-        for model in run_models(run.queue)
-    ):
+    if any(model.objects.active().filter(created_by=run.created_by_id).exists() for model in run_models(run.queue)):
         return
     share, _ = FairShare.objects.get_or_create(queue=run.queue, user_key=key)
     clock = _clock(run.queue)
@@ -115,7 +112,7 @@ def _finish_tags(queue: str) -> defaultdict[int, float]:
     return defaultdict(float, FairShare.objects.filter(queue=queue).values_list("user_key", "finish_tag"))
 
 
-# What to tell those who wait -------------------------------------------------------------------------------------------
+# What to tell those who wait ----------------------------------------------------------
 
 
 @dataclass(frozen=True)

@@ -77,9 +77,7 @@ class RunQuerySet(models.QuerySet[Any]):
 
 class Run(models.Model):
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
-    status = models.CharField(
-        max_length=10, choices=RunStatus.choices, default=RunStatus.QUEUED, editable=False
-    )
+    status = models.CharField(max_length=10, choices=RunStatus.choices, default=RunStatus.QUEUED, editable=False)
     stage = models.CharField(max_length=40, blank=True, editable=False)
     message = models.CharField(max_length=300, blank=True, editable=False)
     done = models.PositiveIntegerField(default=0, editable=False)
@@ -129,7 +127,7 @@ class Run(models.Model):
         """A function from a run to the seconds it will take; a subclass learns it from past runs."""
         return lambda run: 60.0
 
-    # Verbs of the worker that holds the lease ------------------------------------------------------------------------
+    # Verbs of the worker that holds the lease ------------------------------------------
 
     def claim(self, owner: str) -> bool:
         """Takes the run before any work on it: counts the attempt, raises the fence, starts the lease."""
@@ -180,7 +178,7 @@ class Run(models.Model):
     def finish_cancelled(self) -> bool:
         return self._end(RunStatus.CANCELLED)
 
-    # Verbs of everybody else -------------------------------------------------------------------------------------------
+    # Verbs of everybody else -----------------------------------------------------------
 
     def request_cancel(self) -> bool:
         """True when the run is cancelled or will be; False when it had already ended otherwise."""
@@ -220,7 +218,7 @@ class Run(models.Model):
         )
 
     def recover(self) -> str:
-        """The sweeper's verb for an abandoned run: cancelled, queued again or failed. Empty when somebody was first."""
+        """The sweeper's verb for an abandoned run: cancelled, queued or failed. Empty when somebody was first."""
         lost = self._lease_filter() & Q(lease_until__lt=timezone.now())
         now = timezone.now()
         if self._change(
@@ -228,16 +226,14 @@ class Run(models.Model):
         ):
             return RunStatus.CANCELLED
         again = lost & Q(attempt__lt=F("max_attempts"))
-        if self._change(
-            again, status=RunStatus.QUEUED, lease_until=None, stage="", message="Its worker died."
-        ):
+        if self._change(again, status=RunStatus.QUEUED, lease_until=None, stage="", message="Its worker died."):
             return RunStatus.QUEUED
         sentence = f"The worker died in each of {self.attempt} attempts; its log tells more."
         if self._change(lost, status=RunStatus.FAILED, finished_at=now, error=sentence, stage=""):
             return RunStatus.FAILED
         return ""
 
-    # How they write ----------------------------------------------------------------------------------------------------
+    # How they write --------------------------------------------------------------------
 
     def _lease_filter(self) -> Q:
         return Q(status=RunStatus.RUNNING, fence=self.fence)
@@ -269,7 +265,7 @@ def _lease_end() -> Any:
     return timezone.now() + timedelta(seconds=settings.LEASE_SECONDS)
 
 
-# What doing a run means ----------------------------------------------------------------------------------------------
+# What doing a run means ---------------------------------------------------------------
 
 
 @dataclass(frozen=True)

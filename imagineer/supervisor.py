@@ -116,15 +116,11 @@ class ClusterProcess:
 
     def _is_silent(self) -> bool:
         since = timezone.now() - timedelta(seconds=settings.SILENCE_SECONDS)
-        unanswered = Cluster.objects.filter(name=self.name, rung_at__lt=since).exclude(
-            answered_at__gte=F("rung_at")
-        )
+        unanswered = Cluster.objects.filter(name=self.name, rung_at__lt=since).exclude(answered_at__gte=F("rung_at"))
         return unanswered.exists() and not self._moves()
 
     def _moves(self) -> bool:
-        return any(
-            self._runs(model).filter(lease_until__gt=timezone.now()).exists() for model in run_models()
-        )
+        return any(self._runs(model).filter(lease_until__gt=timezone.now()).exists() for model in run_models())
 
     def _runs(self, model: Any) -> Any:
         return model.objects.running().filter(lease_owner__startswith=f"{self.name}:")
@@ -201,7 +197,5 @@ def _lock(name: str) -> IO[str]:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         file.close()
-        raise AlreadyRunning(
-            f"The {name} cluster of this machine is supervised by another process already."
-        ) from error
+        raise AlreadyRunning(f"The {name} cluster of this machine is supervised by another process already.") from error
     return file

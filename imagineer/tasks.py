@@ -55,7 +55,7 @@ def answer_canary(cluster: str) -> None:
 
 
 def worker_name() -> str:
-    """Names a worker process: the supervisor finds the runs in its cluster's hands by the part before the last colon."""
+    """Names a worker process. The supervisor knows its cluster's runs by the part before the last colon."""
     return f"{cluster_name()}:{os.getpid()}"
 
 

@@ -22,9 +22,7 @@ class Engine:
     @property
     def is_warm(self) -> bool:
         idle = time.monotonic() - self._used
-        return (
-            self._child is not None and self._child.is_alive and idle < settings.ENGINE_IDLE_SECONDS - _MARGIN
-        )
+        return self._child is not None and self._child.is_alive and idle < settings.ENGINE_IDLE_SECONDS - _MARGIN
 
     def child(self) -> Child:
         if not self.is_warm:

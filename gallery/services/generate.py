@@ -5,7 +5,6 @@ import binascii
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 from django.conf import settings
 from django.core.files.storage import default_storage
@@ -53,9 +52,7 @@ def _make(generation: Generation, missing: list[int], folder: Path) -> None:
     left = _missing_indexes(generation)
     if left:
         raise RunFailed(f"The engine ended without {len(left)} of {generation.count} pictures.")
-    generation.advance(
-        seconds=result.get("seconds"), environment=result.get("environment", {}), done=generation.total
-    )
+    generation.advance(seconds=result.get("seconds"), environment=result.get("environment", {}), done=generation.total)
 
 
 class _Listener:

@@ -102,9 +102,7 @@ def register_lora(path: Path, *, user: Any = None, name: str | None = None, **fi
     known: Lora | None = Lora.objects.filter(sha256=sha256).first()
     if known is not None:
         return known
-    lora = Lora(
-        sha256=sha256, tensors_sha256=tensors_sha256(path), created_by=user, **_lora_fields(path, info, name)
-    )
+    lora = Lora(sha256=sha256, tensors_sha256=tensors_sha256(path), created_by=user, **_lora_fields(path, info, name))
     for field, value in fields.items():
         setattr(lora, field, value)
     with path.open("rb") as source:
@@ -138,8 +136,7 @@ def model_sha256(location: Path, progress: Progress | None = None) -> str:
     if location.is_file():
         return file_sha256(location, progress)
     lines = [
-        f"{file_sha256(path, progress)}  {path.relative_to(location).as_posix()}\n"
-        for path in _weight_files(location)
+        f"{file_sha256(path, progress)}  {path.relative_to(location).as_posix()}\n" for path in _weight_files(location)
     ]
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 

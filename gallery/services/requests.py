@@ -71,10 +71,19 @@ def create_generation(user: Any, request: GenerationRequest, **extra: Any) -> Ge
     with transaction.atomic():
         _check_rate(user)
         queue.submit(generation)
-        for use in uses:
-            use.generation = generation
-        GenerationLora.objects.bulk_create(uses)
+        _attach(uses, generation)
         Event.record(user, "generate", generation)
+    return generation
+
+
+def create_claimed_generation(owner: Any, request: GenerationRequest, worker: str) -> Generation:
+    """For the shell: checked like any other, but claimed by the caller at once instead of queued."""
+    generation, uses = prepare_generation(None, request)
+    generation.created_by = owner
+    with transaction.atomic():
+        generation.save(force_insert=True)
+        _attach(uses, generation)
+        generation.claim(worker)
     return generation
 
 
@@ -125,9 +134,7 @@ def prepare_generation(user: Any, request: GenerationRequest) -> tuple[Generatio
         **_numbers(request, model, errors),
     )
     generation.strength = _strength(request, init_image, errors)
-    generation.visibility = errors.choose(
-        "visibility", request.visibility, Visibility.PRIVATE, Visibility.values
-    )
+    generation.visibility = errors.choose("visibility", request.visibility, Visibility.PRIVATE, Visibility.values)
     errors.raise_any()
     assert model is not None
     generation.model = model
@@ -135,11 +142,16 @@ def prepare_generation(user: Any, request: GenerationRequest) -> tuple[Generatio
     return generation, uses
 
 
+def _attach(uses: list[GenerationLora], generation: Generation) -> None:
+    for use in uses:
+        use.generation = generation
+    GenerationLora.objects.bulk_create(uses)
+
+
 def _numbers(request: GenerationRequest, model: DiffusionModel | None, errors: "_Errors") -> dict[str, Any]:
     defaults = model or DiffusionModel()
     numbers: dict[str, Any] = {
-        name: errors.side(name, getattr(request, name), getattr(defaults, name))
-        for name in ("width", "height")
+        name: errors.side(name, getattr(request, name), getattr(defaults, name)) for name in ("width", "height")
     }
     numbers["steps"] = errors.within("steps", request.steps, defaults.steps, STEPS_LIMITS)
     numbers["guidance"] = errors.within("guidance", request.guidance, defaults.guidance, GUIDANCE_LIMITS)
@@ -179,9 +191,7 @@ def _model(slug: str | None, errors: "_Errors") -> DiffusionModel | None:
     return model
 
 
-def _loras(
-    choices: list[LoraChoice], model: DiffusionModel | None, errors: "_Errors"
-) -> list[GenerationLora]:
+def _loras(choices: list[LoraChoice], model: DiffusionModel | None, errors: "_Errors") -> list[GenerationLora]:
     if len(choices) > LORA_LIMIT:
         errors.add("loras", f"{len(choices)} were given; at most {LORA_LIMIT} are allowed.")
         return []
@@ -241,9 +251,7 @@ def _check_rate(user: Any) -> None:
     if not limit:
         return
     since = timezone.now() - timedelta(minutes=1)
-    recent = list(
-        mine.filter(created_at__gt=since).order_by("-created_at").values_list("created_at", flat=True)
-    )
+    recent = list(mine.filter(created_at__gt=since).order_by("-created_at").values_list("created_at", flat=True))
     if len(recent) >= limit:
         wait = (recent[limit - 1] - since).total_seconds()
         raise TooMany(f"At most {limit} generations a minute are allowed.", max(1, round(wait + 0.5)))
