@@ -1,13 +1,14 @@
 """Walks JPEG, WebP and GIF files to the places where programs keep parameters."""
 
 import struct
+from collections.abc import Iterator
 from typing import BinaryIO
 
 from gallery.metadata.exif import read_exif
 from gallery.metadata.fields import PIECE_LIMIT, TOTAL_LIMIT, Fields, decode
 
 SEGMENT_COUNT = 10_000
-SUB_BLOCK_COUNT = 500_000  # at most 255 bytes each
+GIF_BLOCK_COUNT = 500_000  # of at most 255 bytes each
 _STANDALONE = (0x01, *range(0xD0, 0xD9))
 _START_OF_SCAN, _END_OF_IMAGE, _APP1, _COMMENT = 0xDA, 0xD9, 0xE1, 0xFE
 
@@ -34,7 +35,7 @@ def _read_segment(marker: int, file: BinaryIO, fields: Fields) -> bool:
         return True
     data = file.read(length)
     if marker == _COMMENT:
-        fields.add("Comment", decode(data.rstrip(b"\0")))
+        fields.add("Comment", lambda: decode(data.rstrip(b"\0")))
     elif data.startswith(b"Exif\0\0"):
         read_exif(data, fields)
     return True
@@ -60,28 +61,32 @@ def read_gif(file: BinaryIO, fields: Fields) -> None:
     if len(screen) < 13:
         return
     file.seek(_color_table(screen[10]), 1)
-    for _ in range(SEGMENT_COUNT):
+    budget = iter(range(GIF_BLOCK_COUNT))
+    for _ in budget:
         kind = file.read(1)
         if kind == b"!":
-            label = file.read(1)
-            text = _sub_blocks(file, keep=label == b"\xfe")
-            if label == b"\xfe":
-                fields.add("Comment", decode(text.rstrip(b"\0")))
+            is_comment = file.read(1) == b"\xfe"
+            _add_comment(_sub_blocks(file, budget, keep=is_comment), fields)
         elif kind == b",":
             descriptor = file.read(9)
             file.seek((_color_table(descriptor[8]) if len(descriptor) == 9 else 0) + 1, 1)
-            _sub_blocks(file, keep=False)
+            _sub_blocks(file, budget, keep=False)
         else:
             return
+
+
+def _add_comment(text: bytes, fields: Fields) -> None:
+    if text:
+        fields.add("Comment", lambda: decode(text.rstrip(b"\0")))
 
 
 def _color_table(flags: int) -> int:
     return 3 * 2 ** ((flags & 7) + 1) if flags & 0x80 else 0
 
 
-def _sub_blocks(file: BinaryIO, *, keep: bool) -> bytes:
+def _sub_blocks(file: BinaryIO, budget: Iterator[int], *, keep: bool) -> bytes:
     kept = bytearray()
-    for _ in range(SUB_BLOCK_COUNT):
+    for _ in budget:
         length = file.read(1)
         if not length or length == b"\0":
             break

@@ -9,7 +9,7 @@ ENTRY_COUNT = 256
 _EXIF_IFD = 0x8769
 _USER_COMMENT = 0x9286
 _MAKER_NOTE = 0x927C
-_NAMES = {0x010E: "ImageDescription", 0x0131: "Software", _MAKER_NOTE: "MakerNote"}
+_NAMES = {0x010E: "ImageDescription", 0x0131: "Software"}
 # ComfyUI puts "prompt:{…}" into Model and "workflow:{…}" and further ones into the tags before it.
 _COMFYUI_TAGS = range(0x0100, 0x0111)
 _TYPE_SIZES = {1: 1, 2: 1, 4: 4, 7: 1}
@@ -50,13 +50,21 @@ def _entries(data: bytes, at: int, order: str) -> Iterator[tuple[int, bytes]]:
 
 def _add(tag: int, value: bytes, order: str, fields: Fields) -> None:
     if tag == _USER_COMMENT:
-        fields.add("UserComment", _user_comment(value, order))
-    elif tag in _NAMES and (tag != _MAKER_NOTE or value.isascii()):  # cameras' own notes are binary
-        fields.add(_NAMES[tag], decode(value.rstrip(b"\0")))
+        fields.add("UserComment", lambda: _user_comment(value, order))
+    elif tag == _MAKER_NOTE:
+        fields.add("MakerNote", lambda: _printable(value))
+    elif tag in _NAMES:
+        fields.add(_NAMES[tag], lambda: decode(value.rstrip(b"\0")))
     if tag in _COMFYUI_TAGS:
-        name, colon, text = decode(value.rstrip(b"\0")).partition(":")
-        if colon and text.lstrip()[:1] == "{":
-            fields.add(name.lower(), text)
+        name, colon, text = value.rstrip(b"\0").partition(b":")
+        if colon and text.lstrip()[:1] == b"{":
+            fields.add(name.decode("latin-1").lower(), lambda: decode(text))
+
+
+def _printable(value: bytes) -> str:
+    """Programs' notes are texts, cameras' are binary."""
+    text = decode(value.rstrip(b"\0"))
+    return text if text.isprintable() else ""
 
 
 def _user_comment(value: bytes, order: str) -> str:

@@ -1,11 +1,12 @@
 """The texts found in a picture's file, kept within bounds whatever the file claims."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from gallery.metadata.values import GRAPH_LIMIT, TEXT_LIMIT, as_text
 
 TOTAL_LIMIT = 1_048_576  # characters of all fields together
-FIELD_COUNT = 64
+FIELD_COUNT = 64  # also counts those that turn out too long or double: each costs time
 KEY_LENGTH = 79  # PNG's own limit
 GRAPHS = frozenset({"prompt", "workflow", "invokeai_graph", "invokeai_workflow"})
 # The largest piece of a file that is ever held in memory: UTF-16 text, and some binary around it.
@@ -18,11 +19,15 @@ class Fields:
 
     found: dict[str, str] = field(default_factory=dict)
     left: int = TOTAL_LIMIT
+    tries: int = FIELD_COUNT
 
-    def add(self, key: str, text: str) -> None:
+    def add(self, key: str, read: Callable[[], str]) -> None:
+        """`read` is only called for a text that can still be taken, as it may inflate or decode much."""
         limit = min(self.left, GRAPH_LIMIT if key in GRAPHS else TEXT_LIMIT)
-        if not 0 < len(key) <= KEY_LENGTH or key in self.found or len(self.found) >= FIELD_COUNT:
+        if not 0 < len(key) <= KEY_LENGTH or key in self.found or self.tries <= 0:
             return
+        self.tries -= 1
+        text = read()
         if text and len(text) <= limit:
             self.found[key] = as_text(text, limit)
             self.left -= len(text)

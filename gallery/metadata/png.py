@@ -37,11 +37,12 @@ def _read_chunk(kind: bytes, data: bytes, fields: Fields) -> None:
     key = name.decode("latin-1")
     if not zero or key.startswith("XML:"):
         return
-    if kind == b"zTXt":
-        rest = _inflate(rest[1:])
-    elif kind == b"iTXt":
-        rest = _international(rest)
-    fields.add(key, decode(rest))
+    unpack = {b"zTXt": _compressed, b"iTXt": _international}.get(kind, bytes)
+    fields.add(key, lambda: decode(unpack(rest)))
+
+
+def _compressed(rest: bytes) -> bytes:
+    return _inflate(rest[1:])
 
 
 def _international(rest: bytes) -> bytes:

@@ -44,9 +44,7 @@ def document_text(params: GenerationParameters, document: Mapping[str, Any] | No
         allow_nan=False,
     )
     if len(text) > TEXT_LIMIT:
-        raise ValueError(
-            f"The picture's metadata has {len(text):,} characters; at most {TEXT_LIMIT:,} can be kept."
-        )
+        raise ValueError(f"The picture's metadata has {len(text):,} characters; at most {TEXT_LIMIT:,} can be kept.")
     return text
 
 
@@ -80,9 +78,7 @@ def exif_bytes(params: GenerationParameters, document: Mapping[str, Any] | None 
     for exif in (_tiff(comment, note), _tiff(comment, b"")):
         if len(exif) <= EXIF_LIMIT:
             return b"Exif\0\0" + exif
-    raise ValueError(
-        f"The prompt is too long for EXIF, which holds {EXIF_LIMIT:,} bytes; export as PNG instead."
-    )
+    raise ValueError(f"The prompt is too long for EXIF, which holds {EXIF_LIMIT:,} bytes; export as PNG instead.")
 
 
 def _tiff(comment: bytes, note: bytes) -> bytes:

@@ -53,9 +53,7 @@ class _Findings:
 def detect_folder(root: Path) -> ModelInfo:
     index = _read_json(root / "model_index.json")
     if index is None:
-        reason = (
-            f"{root.name} has no readable model_index.json; give a diffusers folder or a .safetensors file."
-        )
+        reason = f"{root.name} has no readable model_index.json; give a diffusers folder or a .safetensors file."
         return ModelInfo(root.name, "folder", missing=["model_index.json"], reason=reason)
     pipeline = index.get("_class_name")
     if not isinstance(pipeline, str) or pipeline not in _PIPELINES:

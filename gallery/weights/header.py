@@ -80,9 +80,7 @@ def _header_text(file: BinaryIO, name: str, size: int) -> bytes:
     if start[8:9] != b"{" or length > size - 8:
         raise WeightsRefused(refusal_of(start, name))
     if length > HEADER_LIMIT:
-        raise WeightsRefused(
-            f"The header of {name} claims {length:,} bytes; Imagineer reads at most {HEADER_LIMIT:,}."
-        )
+        raise WeightsRefused(f"The header of {name} claims {length:,} bytes; Imagineer reads at most {HEADER_LIMIT:,}.")
     file.seek(8)
     return file.read(length)
 
@@ -95,9 +93,7 @@ def _parse(text: bytes, name: str) -> dict[str, Any]:
     except _DuplicateKeyError as error:
         raise WeightsRefused(f"The header of {name} names {_short(error.key)} twice.") from None
     except (ValueError, RecursionError):
-        raise WeightsRefused(
-            f"The header of {name} is not valid JSON; the file is damaged, get it again."
-        ) from None
+        raise WeightsRefused(f"The header of {name} is not valid JSON; the file is damaged, get it again.") from None
     if len(document) > TENSOR_LIMIT:
         raise WeightsRefused(f"The header of {name} lists more than {TENSOR_LIMIT:,} tensors.")
     if not document.keys() - {"__metadata__"}:
@@ -127,22 +123,16 @@ def _metadata(value: Any, name: str) -> dict[str, str]:
     if not isinstance(value, dict) or not all(isinstance(text, str) for text in value.values()):
         raise WeightsRefused(f"The metadata of {name} is not a table of texts.")
     if len(value) > METADATA_KEYS or any(len(key) > METADATA_KEY_LENGTH for key in value):
-        raise WeightsRefused(
-            f"The metadata of {name} has more than {METADATA_KEYS:,} entries or too long names."
-        )
+        raise WeightsRefused(f"The metadata of {name} has more than {METADATA_KEYS:,} entries or too long names.")
     return {key: text for key, text in value.items() if len(text) <= METADATA_VALUE_LENGTH}
 
 
 def _tensor(key: str, value: Any, data_start: int, name: str) -> Tensor:
     if not isinstance(value, dict) or value.keys() != {"dtype", "shape", "data_offsets"}:
-        raise WeightsRefused(
-            f"The header of {name} describes {_short(key)} in a form safetensors does not have."
-        )
+        raise WeightsRefused(f"The header of {name} describes {_short(key)} in a form safetensors does not have.")
     dtype, shape, offsets = value["dtype"], value["shape"], value["data_offsets"]
     if not isinstance(dtype, str) or dtype not in DTYPE_BYTES:
-        raise WeightsRefused(
-            f"{_short(key)} in {name} has the number type {_short(dtype)}, which can't be loaded."
-        )
+        raise WeightsRefused(f"{_short(key)} in {name} has the number type {_short(dtype)}, which can't be loaded.")
     if not _is_sizes(shape) or len(shape) > DIMENSION_LIMIT or not _is_sizes(offsets) or len(offsets) != 2:
         raise WeightsRefused(f"{_short(key)} in {name} has a shape or place that is not a list of sizes.")
     start, end = offsets
@@ -168,9 +158,7 @@ def _check_layout(tensors: dict[str, Tensor], data_start: int, size: int, name: 
     for tensor in sorted(tensors.values(), key=lambda tensor: (tensor.start, tensor.end)):
         if tensor.start != position:
             kind = "overlap" if tensor.start < position else "leave a gap"
-            raise WeightsRefused(
-                f"The tensors of {name} {kind} at byte {tensor.start:,}; the file is not sound."
-            )
+            raise WeightsRefused(f"The tensors of {name} {kind} at byte {tensor.start:,}; the file is not sound.")
         position = tensor.end
     if position != size:
         state = "cut short" if position > size else "followed by foreign bytes"

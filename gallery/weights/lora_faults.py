@@ -42,9 +42,7 @@ _FOREIGN = (
 )
 
 
-def fault_of(
-    header: SafetensorsHeader, keys: LoraKeys, widths: list[int], alphas: Sequence[float]
-) -> str | None:
+def fault_of(header: SafetensorsHeader, keys: LoraKeys, widths: list[int], alphas: Sequence[float]) -> str | None:
     """None when the file can be loaded."""
     name = header.path.name
     sentence = _foreign_fault(header.tensors, name) or _structure_fault(keys, name)

@@ -47,15 +47,11 @@ def f16(*values: float) -> bytes:
 
 
 # LoRAs. Rank 4; `outputs` is that of the first attention of SD 1.
-def kohya_lora(
-    width: int = 768, rank: int = 4, alpha: float | None = 2.0, outputs: int = 320
-) -> dict[str, Any]:
+def kohya_lora(width: int = 768, rank: int = 4, alpha: float | None = 2.0, outputs: int = 320) -> dict[str, Any]:
     block = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0"
     tensors: dict[str, Any] = {}
     for layer, inputs in (("attn1_to_q", outputs), ("attn2_to_k", width), ("attn2_to_v", width)):
-        tensors |= pair(
-            f"{block}_{layer}.lora_down.weight", f"{block}_{layer}.lora_up.weight", rank, inputs, outputs
-        )
+        tensors |= pair(f"{block}_{layer}.lora_down.weight", f"{block}_{layer}.lora_up.weight", rank, inputs, outputs)
         if alpha is not None:
             tensors[f"{block}_{layer}.alpha"] = ("F16", (), f16(alpha))
     return tensors
@@ -89,9 +85,7 @@ def sd2_file(spread: float | None = None) -> dict[str, Any]:
 
 
 def sdxl_file(width: int = 2048) -> dict[str, Any]:
-    tensors = {
-        key: value for key, value in sd1_file().items() if not key.startswith(("cond_", "model.diffusion"))
-    }
+    tensors = {key: value for key, value in sd1_file().items() if not key.startswith(("cond_", "model.diffusion"))}
     unet = "model.diffusion_model."
     tensors[f"{unet}input_blocks.0.0.weight"] = ("F16", (8, 4, 3, 3))
     tensors[f"{unet}input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight"] = ("F16", (8, width))
@@ -118,9 +112,7 @@ def model_folder(root: Path, width: int = 768, pipeline: str = "StableDiffusionP
             f"{block}.attn2.to_v.weight": ("F16", (320, width)),
         },
     )
-    write(
-        root / "vae/diffusion_pytorch_model.safetensors", {"decoder.conv_out.weight": ("F16", (3, 8, 3, 3))}
-    )
+    write(root / "vae/diffusion_pytorch_model.safetensors", {"decoder.conv_out.weight": ("F16", (3, 8, 3, 3))})
     for number in ("", "_2") if second else ("",):
         write_json(root / f"text_encoder{number}/config.json", {"hidden_size": 8})
         weights = {"encoder.layers.0.self_attn.q_proj.weight": ("F16", (8, 8))}

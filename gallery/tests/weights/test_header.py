@@ -153,9 +153,7 @@ def test_a_million_keys_are_refused_in_little_memory(tmp_path):
 
 def test_long_metadata_values_are_left_out(tmp_path):
     metadata = {"modelspec.thumbnail": "x" * 1_048_577, "title": "y"}
-    assert read_header(write(tmp_path / "x.safetensors", {"a": ("F16", ())}, metadata)).metadata == {
-        "title": "y"
-    }
+    assert read_header(write(tmp_path / "x.safetensors", {"a": ("F16", ())}, metadata)).metadata == {"title": "y"}
 
 
 def test_only_regular_files_are_opened(tmp_path):

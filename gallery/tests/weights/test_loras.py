@@ -77,9 +77,7 @@ def test_an_alpha_of_zero_means_the_rank(tmp_path):
 
 
 def test_mixed_ranks_and_alphas_are_all_told(tmp_path):
-    more = pair(
-        "lora_unet_mid_block_proj.lora_down.weight", "lora_unet_mid_block_proj.lora_up.weight", 16, 8, 8
-    )
+    more = pair("lora_unet_mid_block_proj.lora_down.weight", "lora_unet_mid_block_proj.lora_up.weight", 16, 8, 8)
     info = info_of(tmp_path, {**kohya_lora(), **more})
     assert (info.rank, info.ranks, info.alpha, info.alphas) == (4, (4, 16), 2.0, (2.0, 16.0))
 
@@ -254,9 +252,7 @@ def test_notes_beside_the_file_tell_words_and_weight(tmp_path):
     assert (info.trigger_words, info.default_weight) == (["toy style", "ink"], 0.7)
 
 
-@pytest.mark.parametrize(
-    "text", ["", "{", "[]", '{"preferred weight": 0}', '{"preferred weight": 99}', "\xff"]
-)
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"preferred weight": 0}', '{"preferred weight": 99}', "\xff"])
 def test_bad_notes_beside_the_file_tell_nothing(tmp_path, text):
     path = write(tmp_path / "toy.safetensors", kohya_lora())
     (tmp_path / "toy.json").write_bytes(text.encode("latin-1"))

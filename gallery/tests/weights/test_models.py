@@ -153,9 +153,7 @@ def test_a_component_with_only_a_pickle_is_refused_by_name(tmp_path):
 def test_a_pickle_renamed_inside_a_folder_is_refused(tmp_path):
     root = model_folder(tmp_path / "m")
     (root / "unet/diffusion_pytorch_model.safetensors").write_bytes(b"\x80\x04\x95" + bytes(40))
-    assert detect_model(root).reason.startswith(
-        "unet: diffusion_pytorch_model.safetensors is a Python pickle"
-    )
+    assert detect_model(root).reason.startswith("unet: diffusion_pytorch_model.safetensors is a Python pickle")
 
 
 def test_a_folder_of_fp16_files_says_its_variant(tmp_path):
@@ -184,9 +182,7 @@ def test_sharded_weights_are_read_through_their_index(tmp_path):
     assert detect_model(root).missing == ["unet/two.safetensors"]
 
 
-@pytest.mark.parametrize(
-    "name", ["../secret.safetensors", "/etc/x.safetensors", "x.bin", ".x.safetensors", "y" * 300]
-)
+@pytest.mark.parametrize("name", ["../secret.safetensors", "/etc/x.safetensors", "x.bin", ".x.safetensors", "y" * 300])
 def test_an_index_that_leads_out_of_its_folder_is_refused(tmp_path, name):
     root = model_folder(tmp_path / "m")
     shard(root, {"a": name})
