@@ -88,7 +88,8 @@ def parse_swarmui(data: dict[str, Any]) -> GenerationParameters:
     params = _table(data.get("sui_image_params"))
     hashes = _swarmui_hashes(data)
     model = as_text(params.get("model"), 1024)
-    sampler, scheduler = as_text(params.get("sampler"), 100), as_text(params.get("scheduler"), 100)
+    sampler = as_text(params.get("sampler") or params.get("comfyuisampler"), 100)
+    scheduler = as_text(params.get("scheduler") or params.get("comfyuischeduler"), 100)
     return GenerationParameters(
         prompt=as_text(params.get("prompt")),
         negative_prompt=as_text(params.get("negativeprompt")),

@@ -15,6 +15,8 @@ def as_text(value: Any, limit: int = TEXT_LIMIT) -> str:
     if isinstance(value, bool) or not isinstance(value, str | int | float):
         return ""
     text = str(value)[:limit].replace("\0", "")
+    if text.isascii():
+        return text
     return text.encode("utf-8", "replace").decode("utf-8")
 
 

@@ -24,7 +24,7 @@ DTYPE_BYTES: Mapping[str, int] = {
 }  # fmt: skip
 
 
-class WeightsRefused(ValueError):  # noqa: N818  # a refusal is an answer
+class WeightsRefused(ValueError):
     """A file that Imagineer will not load; `reason` is a sentence for the person who brought it."""
 
     def __init__(self, reason: str) -> None:

@@ -38,6 +38,12 @@ _OTHER_KINDS = (
     ("decoder.conv_out.weight", "only a VAE; add a whole model"),
     ("down_blocks.0.resnets.0.conv1.weight", "only the UNet of a model; add the whole diffusers folder"),
 )
+# Relatives of the three families that need other samplers or inputs, by a tensor that only they have.
+_VARIANTS = (
+    ("sdxl", "edm_mean", "a model with the EDM noise schedule (Playground 2.5)"),
+    ("sdxl", "edm_vpred.sigma_max", "a model with the EDM noise schedule (CosXL)"),
+    ("sd2", f"{_UNET}label_emb.0.0.weight", "an unCLIP model"),
+)
 _EPSILON_SIZES = {"sd1": 512, "sd2": 512, "sdxl": 1024}
 # ComfyUI's threshold on SD 2: the last attention's norm spreads wider in the v-prediction model.
 _V_PREDICTION_SPREAD = 0.09
@@ -137,6 +143,9 @@ def _reason(header: SafetensorsHeader, family: Family, width: int, missing: list
         )
     if missing:
         return f"{name} lacks its {' and its '.join(missing)}; get the full checkpoint."
+    variant = next((kind for of, key, kind in _VARIANTS if of == family and key in header.tensors), None)
+    if variant:
+        return f"{name} is {variant}, which Imagineer doesn't run."
     channels = header.tensors[f"{_UNET}input_blocks.0.0.weight"].shape[1:2]
     if channels != (4,):
         return (

@@ -209,6 +209,11 @@ def test_swarmui(place):
     assert params.extra["swarm_version"] == "0.9.3.1"
 
 
+def test_swarmui_before_it_had_its_own_samplers():
+    text = b.SWARMUI.replace('"sampler"', '"comfyuisampler"').replace('"scheduler"', '"comfyuischeduler"')
+    assert of_text(text).parameters.sampler == "DPM++ 2M Karras"
+
+
 def fooocus_exif(text, scheme):
     """Fooocus puts the tags of the Exif directory into the main one, without a charset."""
     tags = ((0x0131, b"Fooocus v2.5.5\0"), (0x927C, scheme + b"\0"), (0x9286, text.encode() + b"\0"))

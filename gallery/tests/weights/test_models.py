@@ -66,6 +66,11 @@ def test_weights_are_counted_by_component(tmp_path):
     ("tensors", "words"),
     [
         (sdxl_file(1280), "is the SDXL refiner"),
+        ({**sdxl_file(), "edm_mean": ("F16", (4,))}, "is a model with the EDM noise schedule"),
+        (
+            {**sd2_file(), "model.diffusion_model.label_emb.0.0.weight": ("F16", (8, 8))},
+            "is an unCLIP model",
+        ),
         (sd1_file(channels=9), "takes 9 input channels"),
         (sd1_file(width=256), "cross-attention width 256"),
         ({k: v for k, v in sd1_file().items() if not k.startswith("first_")}, "lacks its VAE"),
