@@ -4,11 +4,21 @@ import io
 import json
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
+from gallery.metadata import FoundMetadata, read_metadata
+
 PNG = b"\x89PNG\r\n\x1a\n"
+
+
+def found_in(source: bytes | str | Path) -> FoundMetadata:
+    """For tests of what is found, where nothing found is a failure of its own."""
+    found = read_metadata(source)
+    assert found is not None, "no metadata found"
+    return found
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:

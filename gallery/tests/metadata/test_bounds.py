@@ -5,11 +5,11 @@ import struct
 import time
 import tracemalloc
 import zlib
+from typing import Any
 
 import pytest
 
 from gallery.metadata import GenerationParameters, read_metadata
-from gallery.metadata.infotext import parse_infotext
 from gallery.metadata.values import as_float, as_int, as_text, load_object, stem
 from gallery.tests.metadata import builders as b
 
@@ -72,9 +72,9 @@ def test_texts_are_kept_up_to_their_limits():
     long = "x" * 262_145
     assert read_metadata(b.png(b.text("parameters", long + SETTINGS))) is None
     fits = "x" * (262_144 - len(SETTINGS)) + SETTINGS
-    assert read_metadata(b.png(b.text("parameters", fits))).parameters.steps == 20
+    assert b.found_in(b.png(b.text("parameters", fits))).parameters.steps == 20
     graph = json.dumps({**b.comfyui_graph(), "note": b.node("Note", text="y" * 500_000)})
-    assert read_metadata(b.png(b.text("prompt", graph))).parameters.seed == 42
+    assert b.found_in(b.png(b.text("prompt", graph))).parameters.seed == 42
     assert read_metadata(b.png(b.text("prompt", graph + " " * 600_000))) is None
 
 
@@ -200,7 +200,7 @@ def test_json_becomes_storable():
 
 
 def test_raw_texts_are_storable():
-    found = read_metadata(b.png(b.text("parameters", "a\0b" + SETTINGS)))
+    found = b.found_in(b.png(b.text("parameters", "a\0b" + SETTINGS)))
     assert found.raw["parameters"] == "ab" + SETTINGS
 
 
@@ -213,21 +213,14 @@ def test_raw_texts_are_storable():
         ("٧", None, 7.0), ("1e3", None, 1000.0), ("9" * 5_000, None, None), (10**400, None, None),
     ],
 )  # fmt: skip
-def test_numbers_from_anything(value, whole, fraction):
+def test_numbers_from_anything(value: Any, whole, fraction):
     assert as_int(value) == whole
     assert as_float(value) == fraction
 
 
 def test_texts_from_anything():
-    assert [as_text(value) for value in ("a", 1, 1.5, True, None, [], {})] == [
-        "a",
-        "1",
-        "1.5",
-        "",
-        "",
-        "",
-        "",
-    ]
+    values: list[Any] = ["a", 1, 1.5, True, None, [], {}]
+    assert [as_text(value) for value in values] == ["a", "1", "1.5", "", "", "", ""]
     assert as_text("abc", 2) == "ab"
     assert stem("C:\\models\\SDXL/base.v2.Safetensors") == "base.v2"
     assert stem("name.v1") == "name.v1"
@@ -263,6 +256,8 @@ def test_a_forged_document_is_no_document(note):
 
 
 def test_a_long_walk_through_lora_tags_keeps_only_so_many():
-    params = parse_infotext("".join(f"<lora:l{n}:1>" for n in range(500)) + SETTINGS)
+    params = b.found_in(
+        b.png(b.text("parameters", "".join(f"<lora:l{n}:1>" for n in range(500)) + SETTINGS))
+    ).parameters
     assert len(params.loras) == 64
     assert params.prompt == ""

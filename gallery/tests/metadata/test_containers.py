@@ -113,7 +113,7 @@ def test_a_photograph_s_exif_is_left_alone():
     """Camera, place and a maker's note are never read into `raw`."""
     tags = ((0x010F, b"NIKON\0"), (0x0110, b"D850\0"), (0x8825, b"\0\0\0\x08"))
     inner = ((0x927C, b"Nikon\0\2\x10secret"), (0x9286, b"ASCII\0\0\0" + TEXT.encode()))
-    found = read_metadata(b.with_exif("JPEG", b.exif(main=tags, inner=inner)))
+    found = b.found_in(b.with_exif("JPEG", b.exif(main=tags, inner=inner)))
     assert found.raw == {"UserComment": TEXT}
 
 

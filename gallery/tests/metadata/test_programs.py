@@ -9,7 +9,7 @@ from gallery.tests.metadata import builders as b
 
 
 def of_text(value, key="parameters"):
-    return read_metadata(b.png(b.text(key, value)))
+    return b.found_in(b.png(b.text(key, value)))
 
 
 def test_a1111():
@@ -47,7 +47,7 @@ SETTINGS = "Steps: 20, Sampler: Euler, Seed: 1"
     ],
 )
 def test_a1111_s_text_is_split_at_its_marks(text, prompt, negative):
-    params = read_metadata(b.png(b.itext("parameters", text))).parameters
+    params = b.found_in(b.png(b.itext("parameters", text))).parameters
     assert (params.prompt, params.negative_prompt) == (prompt, negative)
 
 
@@ -56,7 +56,7 @@ def test_a1111_s_text_is_split_at_its_marks(text, prompt, negative):
     ["", "a caption", "Camera: X100, Lens: 23mm, ISO: 200", "Steps: 20", "{", '{"a": 1}', "a: b, c: d, e: f"],
 )
 def test_other_texts_are_no_parameters(text):
-    assert of_text(text) is None
+    assert read_metadata(b.png(b.text("parameters", text))) is None
 
 
 def test_civitai_s_lists_do_not_break_the_line():
@@ -160,7 +160,7 @@ def test_comfyui_s_bare_nan_is_read():
 
 def test_comfyui_beside_a1111_s_text_is_comfyui():
     data = b.png(b.text("parameters", b.A1111), b.text("prompt", json.dumps(b.comfyui_graph())))
-    found = read_metadata(data)
+    found = b.found_in(data)
     assert (found.source, found.parameters.source, found.parameters.steps) == ("comfyui", "comfyui", 30)
 
 
@@ -169,7 +169,7 @@ def test_comfyui_s_animated_png_and_webp():
     animated = b.png(after=(b.chunk(b"comf", b"prompt\0" + graph.encode()),))
     tags = ((0x010F, b"workflow:{}\0"), (0x0110, b"prompt:" + graph.encode() + b"\0"))
     for data in (animated, b.with_exif("WEBP", b.exif("<", main=tags))):
-        found = read_metadata(data)
+        found = b.found_in(data)
         assert (found.source, found.parameters.seed, found.raw["prompt"]) == ("comfyui", 42, graph)
 
 
@@ -194,7 +194,7 @@ def test_invokeai_2():
 def test_swarmui(place):
     comment = ((0x9286, b"UNICODE\0" + b.SWARMUI.encode("utf-16-be")),)
     data = b.png(b.text("parameters", b.SWARMUI)) if place == "png" else b.with_exif("JPEG", b.exif(inner=comment))
-    found = read_metadata(data)
+    found = b.found_in(data)
     params = found.parameters
     assert (found.source, params.prompt, params.negative_prompt) == ("swarmui", "a cat", "dog")
     assert (params.seed, params.steps, params.guidance, params.width, params.height) == (
@@ -228,7 +228,7 @@ def test_fooocus(place, scheme):
         data = b.png(b.text("fooocus_scheme", scheme), b.text("parameters", text))
     else:
         data = b.with_exif(place.upper(), fooocus_exif(text, scheme.encode()))
-    found = read_metadata(data)
+    found = b.found_in(data)
     params = found.parameters
     assert (found.source, params.source, params.prompt, params.negative_prompt) == (
         "fooocus", "fooocus", "a lamp", "worst",

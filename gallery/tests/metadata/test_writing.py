@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
+from PIL.PngImagePlugin import PngImageFile
 
 from gallery.metadata import (
     GenerationParameters,
@@ -18,12 +19,12 @@ from gallery.metadata import (
     document_text,
     exif_bytes,
     png_chunks,
-    read_metadata,
     xmp_packet,
 )
 from gallery.metadata.a1111 import VERSION
 from gallery.metadata.infotext import parse_infotext
 from gallery.metadata.samplers import join_schedule, split_schedule
+from gallery.tests.metadata import builders as b
 
 PARAMS = GenerationParameters(
     prompt="red heart, 3d style",
@@ -75,7 +76,7 @@ def test_a1111_s_text_to_the_letter():
 def test_values_are_quoted_as_a1111_quotes_them(value, written):
     text = a1111_text(GenerationParameters("p", steps=1, seed=1, model_name=value))
     assert f"Model: {written}, Version" in text
-    assert parse_infotext(text).model_name == value
+    assert b.found_in(b.png(b.itext("parameters", text))).parameters.model_name == value
 
 
 def test_what_is_not_known_is_left_out():
@@ -89,7 +90,7 @@ def test_other_programs_settings_are_kept_but_never_double():
 
 def test_a_png_carries_all_three():
     data = saved("PNG", pnginfo=png_chunks(PARAMS, {"model": {"sha256": "ab" * 32}, "job": "é"}))
-    found = read_metadata(data)
+    found = b.found_in(data)
     assert (found.source, found.parameters) == ("imagineer", PARAMS)
     assert found.document == {
         "model": {"sha256": "ab" * 32},
@@ -99,6 +100,7 @@ def test_a_png_carries_all_three():
         "parameters": PARAMS.to_json(),
     }
     with Image.open(io.BytesIO(data)) as picture:
+        assert isinstance(picture, PngImageFile)
         assert picture.text["parameters"] == found.raw["parameters"] == a1111_text(PARAMS)
         assert json.loads(picture.text["imagineer"]) == found.document
         assert "trainedAlgorithmicMedia" in picture.text["XML:com.adobe.xmp"]
@@ -114,7 +116,8 @@ def test_a_text_beyond_ascii_is_international(prompt, kind):
 @pytest.mark.parametrize("form", ["JPEG", "WEBP", "AVIF"])
 def test_exports_carry_the_same(form):
     data = saved(form, exif=exif_bytes(PARAMS, {"job": 1}), xmp=xmp_packet())
-    found = read_metadata(data)
+    found = b.found_in(data)
+    assert found.document is not None
     assert (found.parameters, found.document["job"]) == (PARAMS, 1)
     assert found.raw["UserComment"] == a1111_text(PARAMS)
     with Image.open(io.BytesIO(data)) as picture:
@@ -128,6 +131,7 @@ def test_the_digital_source_type_is_where_iptc_has_it():
     packet = xmp_packet().decode()
     tree = ET.fromstring(packet[packet.index("<x:xmpmeta") : packet.index("<?xpacket end")])
     node = tree.find(".//{http://www.w3.org/1999/02/22-rdf-syntax-ns#}Description")
+    assert node is not None
     assert node.get("{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}DigitalSourceType") == (
         "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
     )
@@ -141,7 +145,7 @@ def test_a_document_that_no_reader_would_accept_is_not_written():
 
 
 def test_exif_drops_the_document_before_the_prompt():
-    found = read_metadata(saved("JPEG", exif=exif_bytes(PARAMS, {"log": "x" * 66_000})))
+    found = b.found_in(saved("JPEG", exif=exif_bytes(PARAMS, {"log": "x" * 66_000})))
     assert (found.document, found.parameters.prompt) == (None, PARAMS.prompt)
     with pytest.raises(ValueError, match="export as PNG"):
         exif_bytes(GenerationParameters("x" * 40_000))
@@ -202,7 +206,7 @@ def test_the_document_comes_back_as_it_went(params, prompt, extra):
     """Anything but NUL and lone surrogates, which neither UTF-8 files nor PostgreSQL hold."""
     clean = prompt.replace("\0", "").encode("utf-8", "replace").decode()
     params = GenerationParameters(**{**params.to_json(), "loras": params.loras, "prompt": clean})
-    found = read_metadata(saved("PNG", pnginfo=png_chunks(params, {"extra": 1})))
+    found = b.found_in(saved("PNG", pnginfo=png_chunks(params, {"extra": 1})))
     assert found.parameters == params
     assert GenerationParameters.from_json(json.loads(json.dumps(params.to_json()))) == params
     assert GenerationParameters.from_json({"prompt": 1, "extra": extra, "loras": extra}).loras == ()

@@ -6,9 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from gallery.weights import LoraInfo, ModelInfo
 from gallery.weights.header import DTYPE_BYTES
 
 Shape = Sequence[int]
+
+
+def reason_of(info: ModelInfo | LoraInfo) -> str:
+    """For tests of refusals, where no reason is a failure of its own."""
+    assert info.reason is not None, "not refused"
+    return info.reason
 
 
 def safetensors_bytes(

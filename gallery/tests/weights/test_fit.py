@@ -53,15 +53,15 @@ def test_a_second_text_encoder_fits_no_sd_1_model(tmp_path):
     path = "lora_te2_text_model_encoder_layers_0_mlp_fc1"
     second = pair(f"{path}.lora_down.weight", f"{path}.lora_up.weight", 4, 1280, 5120)
     reason = lora_fits(lora(tmp_path, {**kohya_lora(), **second}), detect_model(model_folder(tmp_path / "m")))
-    assert "second text encoder" in reason
+    assert reason == "This LoRA changes a second text encoder, which the model 'm' doesn't have."
 
 
 def test_family_and_width_alone_are_enough_to_say_no(tmp_path):
     found = lora(tmp_path, kohya_lora())
     model = ModelInfo("base", "file", family="sd1", cross_attention_dim=768)
     assert lora_fits(found, model) is None
-    assert "SD 2 model of width 1024" in lora_fits(
-        found, dataclasses.replace(model, family="sd2", cross_attention_dim=1024)
+    assert lora_fits(found, dataclasses.replace(model, family="sd2", cross_attention_dim=1024)) == (
+        "This LoRA was made for SD 1 (cross-attention width 768); the model 'base' is an SD 2 model of width 1024."
     )
 
 

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from gallery.tests.weights.builders import f16, kohya_lora, pair, sd1_file, write
+from gallery.tests.weights.builders import f16, kohya_lora, pair, reason_of, sd1_file, write
 from gallery.weights import detect_lora
 
 PATH = "down_blocks.0.attentions.0.transformer_blocks.0"
@@ -208,7 +208,7 @@ ONE = "lora_unet_mid_block_attentions_0_proj_in"
     ],
 )
 def test_what_cannot_be_loaded_is_refused_by_its_name(tmp_path, tensors, words):
-    reason = info_of(tmp_path, tensors).reason
+    reason = reason_of(info_of(tmp_path, tensors))
     assert words in reason
     assert reason.startswith("toy.safetensors ")
 
@@ -216,12 +216,12 @@ def test_what_cannot_be_loaded_is_refused_by_its_name(tmp_path, tensors, words):
 def test_layers_of_two_families_in_one_file_are_refused(tmp_path):
     path = "lora_unet_up_blocks_1_attentions_0_transformer_blocks_0_attn2_to_k"
     tensors = {**kohya_lora(), **pair(f"{path}.lora_down.weight", f"{path}.lora_up.weight", 4, 2048, 640)}
-    assert "widths 768, 2048" in info_of(tmp_path, tensors).reason
+    assert "widths 768, 2048" in reason_of(info_of(tmp_path, tensors))
 
 
 def test_a_pickle_is_unusable_not_an_exception(tmp_path):
     (tmp_path / "toy.safetensors").write_bytes(b"\x80\x02}q\x00.")
-    assert "pickles can run code" in detect_lora(tmp_path / "toy.safetensors").reason
+    assert "pickles can run code" in reason_of(detect_lora(tmp_path / "toy.safetensors"))
 
 
 @pytest.mark.parametrize(
