@@ -21,7 +21,7 @@ _REFUSALS = (401, 403, 404, 409, 413, 415, 422, 429, 503)
 _PROBLEM_SCHEMA = {
     "type": "object",
     "title": "Problem",
-    "description": "RFC 9457. `trace_id` is the X-Request-ID of the answer, by which operators find it in the log.",
+    "description": "RFC 9457. `trace_id` is the X-Request-ID, by which operators find the call in the log.",
     "required": ["type", "title", "status", "detail", "errors", "trace_id"],
     "properties": {
         "type": {"type": "string"},
@@ -48,9 +48,7 @@ class StrictParser(Parser):
         if request.content_type != "application/json":
             raise Problem(415, "Send the body as application/json.")
         try:
-            return json.loads(
-                request.body, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object
-            )
+            return json.loads(request.body, parse_constant=_refuse, parse_float=_finite, object_pairs_hook=_object)
         except (ValueError, RecursionError) as error:
             raise Problem(400, f"The body is not valid JSON: {_where(error)}.") from error
 
@@ -106,9 +104,7 @@ runs = Router(tags=["runs"])
     auth=READ,
     summary="Follow a run",
     openapi_extra={
-        "responses": {
-            200: {"description": "Server-Sent Events, one per change", "content": {"text/event-stream": {}}}
-        }
+        "responses": {200: {"description": "Server-Sent Events, one per change", "content": {"text/event-stream": {}}}}
     },
 )
 def run_events(request: HttpRequest, run_id: str) -> HttpResponseBase:

@@ -1,5 +1,7 @@
 """Who calls: a person with a session and a CSRF token, or a program with an API token and its scopes."""
 
+from contextlib import suppress
+from datetime import timedelta
 from typing import Any
 
 from django.contrib.auth.models import AnonymousUser
@@ -15,6 +17,7 @@ from imagineer.problems import Problem, unauthenticated
 
 Scope = ApiToken.Scope
 SAFE_METHODS = ("GET", "HEAD")
+USE_NOTED = timedelta(minutes=1)  # how exactly the last use of a token is known
 
 
 class ApiTokenAuth(HttpBearer):
@@ -62,16 +65,11 @@ OPEN = [ApiTokenAuth(Scope.READ), _SESSION, Anybody()]
 
 def user_of_token(request: HttpRequest, text: str, scope: str) -> Any:
     """The token's owner, with the powers that the token has; they become the user of the request."""
-    token = (
-        ApiToken.objects.usable()
-        .filter(digest=ApiToken.digest_of(text.strip()))
-        .select_related("user")
-        .first()
-    )
+    token = ApiToken.objects.usable().filter(digest=ApiToken.digest_of(text.strip())).select_related("user").first()
     if token is None:
         raise unauthenticated("This API token is unknown, expired or revoked.", error="invalid_token")
     if scope not in token.scopes:
-        raise Problem(403, f"This API token lacks the scope {scope!r}.")
+        raise Problem(403, f"This API token lacks the scope {str(scope)!r}.")
     _note_use(token)
     user = token.user
     if Scope.OPERATE not in token.scopes:
@@ -90,13 +88,15 @@ def require_operator(request: HttpRequest) -> Any:
 
 
 def require_permission(request: HttpRequest, permission: str, sentence: str) -> Any:
-    if not request.user.has_perm(permission):  # type: ignore[union-attr]
+    if not request.user.has_perm(permission):
         raise PermissionDenied(sentence)
     return request.user
 
 
 def _note_use(token: ApiToken) -> None:
-    try:
-        token.touch(timezone.now())
-    except OperationalError:
-        return  # a busy database must not keep anybody from reading
+    """Looks before it writes: even an UPDATE that finds nothing waits for SQLite's one writer."""
+    now = timezone.now()
+    if token.last_used_at and token.last_used_at > now - USE_NOTED:
+        return
+    with suppress(OperationalError):  # a busy database must not keep anybody from reading
+        token.touch(now)

@@ -1,7 +1,7 @@
 """A run's changes as Server-Sent Events: https://html.spec.whatwg.org/multipage/server-sent-events.html
 
-Each stream holds a thread of the web server, so there are only so many, each lives only so long, and a client that
-comes back says with Last-Event-ID what it knows already. Browsers come back by themselves until they are answered 204.
+Each stream holds a thread of the web server, so there are only so many, each lives only so long, and a client
+that comes back says with Last-Event-ID what it knows already. Browsers come back until they are answered 204.
 """
 
 import threading
@@ -36,9 +36,7 @@ def stream_events(request: HttpRequest, run: Run) -> HttpResponseBase:
     if run.is_terminal and known == version_of(RunOut(**run_fields(run, {}))):
         return HttpResponse(status=204)
     if not _places.acquire(blocking=False):
-        raise unavailable(
-            f"{STREAMS} event streams are open already; poll the run with its ETag meanwhile.", 15
-        )
+        raise unavailable(f"{STREAMS} event streams are open already; poll the run with its ETag meanwhile.", 15)
     return StreamingHttpResponse(
         _Stream(request.user, run, known),
         content_type="text/event-stream",
@@ -86,9 +84,7 @@ def _events(user: Any, run: Run, known: str) -> Iterator[bytes]:
 
 def _look_again(user: Any, run: Run) -> Run | None:
     """None when the run is gone, or is no longer the user's to see."""
-    again: Run | None = (
-        type(run).objects.visible_to(user).filter(pk=run.pk).select_related("created_by").first()
-    )
+    again: Run | None = type(run).objects.visible_to(user).filter(pk=run.pk).select_related("created_by").first()
     return again
 
 

@@ -27,7 +27,7 @@ class Answer:
 
 
 def answer_once(request: HttpRequest, create: Callable[[], Answer]) -> JsonResponse:
-    """Calls `create` and keeps its answer with the key, both or neither; a refused call leaves the key unused.
+    """Calls `create` and keeps its answer with the key, both or neither; a refusal leaves the key unused.
 
     Two calls at once: the second waits for the first one's transaction and then repeats its answer.
     """
@@ -49,10 +49,9 @@ class _TakenMeanwhile(Exception):
 
 
 def _create_and_keep(request: HttpRequest, key: str, create: Callable[[], Answer]) -> Answer:
+    user: Any = request.user
     with transaction.atomic():
-        entry = IdempotencyKey(
-            user=request.user, key=key, path=request.path, body_sha256=_digest(request), status=0, answer={}
-        )
+        entry = IdempotencyKey(user=user, key=key, path=request.path, body_sha256=_digest(request), status=0, answer={})
         try:
             with transaction.atomic():
                 entry.save(force_insert=True)
@@ -73,7 +72,7 @@ def _repeat(request: HttpRequest, kept: IdempotencyKey) -> JsonResponse:
 
 
 def _kept(request: HttpRequest, key: str) -> IdempotencyKey | None:
-    return IdempotencyKey.objects.filter(user=request.user, key=key).first()
+    return IdempotencyKey.objects.filter(user_id=request.user.pk, key=key).first()
 
 
 def _key_of(request: HttpRequest) -> str | None:

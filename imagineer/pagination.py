@@ -1,7 +1,6 @@
-"""Lists that stay stable while rows come and go: the next page starts after the last row, not after a number."""
+"""Lists that stay stable while rows come and go: a page starts after a row, not after a number of them."""
 
 import base64
-import binascii
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ LIMIT = 100
 
 
 class QueryParameters(BaseModel):
-    """Base of a call's query parameters: a name that isn't known is refused, for a filter that does nothing lies."""
+    """Base of query parameters: a name that isn't known is refused, for a filter that does nothing lies."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -29,9 +28,7 @@ class QueryParameters(BaseModel):
         request = (info.context or {}).get("request")
         unknown = sorted(set(request.GET) - set(cls.model_fields)) if request else []
         if unknown:
-            raise Invalid(
-                *(FieldError(name[:100], "is not a parameter that is known here.") for name in unknown)
-            )
+            raise Invalid(*(FieldError(name[:100], "is not a parameter that is known here.") for name in unknown))
         return data
 
 
@@ -48,25 +45,24 @@ class Order:
     field: str = "created_at"
     falling: bool = True
     parse: Callable[[str], Any] = datetime.fromisoformat
+    parse_id: Callable[[str], Any] = UUID
 
     @property
     def columns(self) -> tuple[str, str]:
         sign = "-" if self.falling else ""
         return f"{sign}{self.field}", f"{sign}id"
 
-    def after(self, value: Any, row_id: UUID) -> Q:
+    def after(self, value: Any, key: Any) -> Q:
         way = "lt" if self.falling else "gt"
-        return Q(**{f"{self.field}__{way}": value}) | Q(**{self.field: value, f"id__{way}": row_id})
+        return Q(**{f"{self.field}__{way}": value}) | Q(**{self.field: value, f"id__{way}": key})
 
 
 NEWEST = Order("new")
 OLDEST = Order("old", falling=False)
 
 
-def paginate(
-    rows: QuerySet[Any], page: PageParameters, order: Order = NEWEST
-) -> tuple[list[Any], str | None]:
-    """One page and the cursor of the next, None at the end. Raises Invalid when the cursor is none of this order."""
+def paginate(rows: QuerySet[Any], page: PageParameters, order: Order = NEWEST) -> tuple[list[Any], str | None]:
+    """One page and the cursor of the next, None at the end. Raises Invalid for a cursor of another order."""
     if page.cursor is not None:
         rows = rows.filter(order.after(*_decode(page.cursor, order)))
     found = list(rows.order_by(*order.columns)[: page.limit + 1])
@@ -78,16 +74,46 @@ def paginate(
 def _encode(row: Any, order: Order) -> str:
     value = getattr(row, order.field)
     text = value.isoformat() if isinstance(value, datetime) else str(value)
-    return base64.urlsafe_b64encode(json.dumps([order.name, text, row.pk.hex]).encode()).decode().rstrip("=")
+    return base64.urlsafe_b64encode(json.dumps([order.name, text, str(row.pk)]).encode()).decode().rstrip("=")
 
 
-def _decode(cursor: str, order: Order) -> tuple[Any, UUID]:
+def order_name(cursor: str) -> str:
+    """Of the order that gave this cursor out."""
+    return _parts(cursor)[0]
+
+
+def is_row_id(text: str) -> bool:
+    """Of a table that counts its rows; fits a column of 64 bits."""
+    return text.isascii() and text.isdigit() and len(text) <= 18
+
+
+def row_id(text: str) -> int:
+    if not is_row_id(text):
+        raise ValueError(f"{text[:40]!r} is not a row's number")
+    return int(text)
+
+
+def _decode(cursor: str, order: Order) -> tuple[Any, Any]:
+    name, text, key_text = _parts(cursor)
+    try:
+        value, key = order.parse(text), order.parse_id(key_text)
+    except (ValueError, OverflowError) as error:
+        raise _foreign() from error
+    if name != order.name or (isinstance(value, datetime) and value.tzinfo is None):
+        raise _foreign()
+    return value, key
+
+
+def _parts(cursor: str) -> tuple[str, str, str]:
     try:
         padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
-        name, text, row_id = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
-        value, known = order.parse(text), UUID(hex=row_id)
-        if name != order.name or (isinstance(value, datetime) and value.tzinfo is None):
-            raise ValueError("of another list")
-    except (ValueError, TypeError, AttributeError, binascii.Error, RecursionError, OverflowError) as error:
-        raise Invalid(FieldError("cursor", "is not one that this list has given out.")) from error
-    return value, known
+        name, text, key_text = json.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise _foreign() from error
+    if not all(isinstance(part, str) for part in (name, text, key_text)):
+        raise _foreign()
+    return name, text, key_text
+
+
+def _foreign() -> Invalid:
+    return Invalid(FieldError("cursor", "is not one that this list has given out."))

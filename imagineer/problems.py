@@ -1,4 +1,4 @@
-"""Every refusal of the API as `application/problem+json` (RFC 9457), whoever refuses: a view, ninja or Django."""
+"""Every refusal of the API as `application/problem+json` (RFC 9457), be it a view's, ninja's or Django's."""
 
 import errno
 import json
@@ -56,8 +56,7 @@ def problem_response(problem: Problem) -> HttpResponse:
         "type": "about:blank",
         "title": HTTPStatus(problem.status).phrase,
         "status": problem.status,
-        "detail": problem.detail
-        or _DEFAULT_DETAILS.get(problem.status, HTTPStatus(problem.status).description),
+        "detail": problem.detail or _DEFAULT_DETAILS.get(problem.status, HTTPStatus(problem.status).description),
         "errors": [asdict(error) for error in problem.errors],
         "trace_id": request_id.get(),
     }
@@ -69,11 +68,11 @@ def problem_response(problem: Problem) -> HttpResponse:
     )
 
 
-# Exceptions ----------------------------------------------------------------------------------------------------
+# Exceptions ---------------------------------------------------------------------------------------
 
 
 def install(api: NinjaAPI) -> None:
-    """What is not known as a refusal is a bug: it is raised on, logged by Django and answered by the middleware."""
+    """What is no refusal is a bug: it is raised on, logged by Django and answered by the middleware."""
     for kind in (*_TRANSLATIONS, Problem, ValidationError):
         api.add_exception_handler(kind, _answer)
     api.add_exception_handler(Exception, _raise)
@@ -84,9 +83,7 @@ def problem_of(error: BaseException) -> Problem | None:
     if isinstance(error, Problem):
         return error
     if isinstance(error, ValidationError):
-        return Problem(
-            422, "Some fields are not valid.", errors=[_field_error(item) for item in error.errors]
-        )
+        return Problem(422, "Some fields are not valid.", errors=[_field_error(item) for item in error.errors])
     for kind, translate in _TRANSLATIONS.items():
         if isinstance(error, kind):
             return translate(error)
@@ -149,7 +146,7 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], Problem | None]] = {
 }
 
 
-# Validation ----------------------------------------------------------------------------------------------------
+# Validation ---------------------------------------------------------------------------------------
 
 _MESSAGES = {
     "missing": "is required.",
@@ -198,7 +195,7 @@ def _message(item: dict[str, Any]) -> str:
     return f"{item['msg'][:1].lower()}{item['msg'][1:]}."
 
 
-# What never reaches a view -------------------------------------------------------------------------------------
+# What never reaches a view ------------------------------------------------------------------------
 
 
 class ProblemMiddleware:
@@ -217,13 +214,6 @@ class ProblemMiddleware:
         if response.status_code >= 400 and not response.get("Content-Type", "").startswith(MEDIA_TYPE):
             response = _restate(response)
         return _without_body(response) if is_head else response
-
-    def process_exception(self, request: HttpRequest, error: Exception) -> HttpResponse | None:
-        """For views under /api/ that are not ninja's."""
-        if not request.path_info.startswith(API_PREFIX):
-            return None
-        problem = problem_of(error)
-        return problem_response(problem) if problem else None
 
 
 def _restate(response: HttpResponseBase) -> HttpResponse:

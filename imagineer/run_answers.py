@@ -54,9 +54,7 @@ def find_run(user: Any, run_id: str) -> Any:
 def outlooks_of(runs: Sequence[Run]) -> dict[UUID, Outlook]:
     """Position and end of those that are active; one forecast per queue, none when all have ended."""
     queues = {run.queue for run in runs if not run.is_terminal}
-    return {
-        run_id: outlook for queue in sorted(queues) for run_id, outlook in fairness.forecast(queue).items()
-    }
+    return {run_id: outlook for queue in sorted(queues) for run_id, outlook in fairness.forecast(queue).items()}
 
 
 def run_fields(run: Run, outlooks: dict[UUID, Outlook]) -> dict[str, Any]:
@@ -108,8 +106,7 @@ def answer_conditionally(request: HttpRequest, answer: BaseModel) -> HttpRespons
         content_type="application/json; charset=utf-8",
         headers={"ETag": etag, "Cache-Control": "private, no-cache", "Vary": "Authorization, Cookie"},
     )
-    conditional: HttpResponse = get_conditional_response(request, etag=etag, response=response)
-    return conditional
+    return get_conditional_response(request, etag=etag, response=response) or response
 
 
 def cancel_run(user: Any, run: Run) -> None:

@@ -13,15 +13,18 @@ def _iso(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _without_nul(text: str) -> str:
+def _storable(text: str) -> str:
+    """No database keeps NUL in text, and none keeps half a surrogate pair, which JSON's \\ud800 makes."""
     if "\0" in text:
         raise ValueError("contains a NUL character.")
+    if not text.isascii() and any("\ud800" <= char <= "\udfff" for char in text):
+        raise ValueError("contains half of a surrogate pair.")
     return text
 
 
 Moment = Annotated[datetime, PlainSerializer(_iso, return_type=str)]  # ISO 8601, UTC, milliseconds
 # What clients send: nothing is guessed, so that "12", 1.5 or true never becomes a number of steps by itself.
-Text = Annotated[str, Strict(), AfterValidator(_without_nul)]
+Text = Annotated[str, Strict(), AfterValidator(_storable)]
 Whole = Annotated[int, Strict()]
 Number = Annotated[float, Strict(), AllowInfNan(False)]
 
@@ -57,9 +60,7 @@ class RunOut(BaseModel):
     total: int
     attempt: int
     position: int | None = Field(description="in the queue, 1 is next; null when it isn't waiting")
-    eta_seconds: float | None = Field(
-        description="until its end, learned from runs alike; null when it has ended"
-    )
+    eta_seconds: float | None = Field(description="until its end, learned from runs alike; null when it has ended")
     error: str | None
     created_at: Moment
     started_at: Moment | None

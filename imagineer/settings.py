@@ -40,12 +40,14 @@ INSTALLED_APPS = [
     "allauth.socialaccount.providers.google",
     "django_q",
     "imagekit",
+    "ninja",
     "gallery",
     "training",
 ]
 
 MIDDLEWARE = [
     "imagineer.middleware.RequestIdMiddleware",
+    "imagineer.problems.ProblemMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -118,7 +120,7 @@ STORAGES = {
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-WHITENOISE_USE_FINDERS = DEBUG or TESTING
+WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG or TESTING
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
 
 # Accounts --------------------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ USED_IN_LIMIT = 50
 
 @dataclass(frozen=True)
 class Lineage:
-    """`init_image` and `used_in` are only pictures that the user may see; `used_in` is newest first, at most 50."""
+    """`init_image` and `used_in` hold only what the user may see; `used_in` newest first, at most 50."""
 
     image: Image
     generation: Generation | None
@@ -42,7 +42,9 @@ def lineage_of(user: Any, image: Image, *, adult: bool) -> Lineage:
 
 
 def origin_of(image: Image) -> Generation | None:
-    """The generation with its model and LoRAs: two queries."""
+    """The generation with its model and LoRAs: two queries, none for a picture that has no generation."""
+    if image.generation_id is None:
+        return None
     found: Generation | None = with_ingredients(Generation.objects.filter(pk=image.generation_id)).first()
     return found
 

@@ -37,7 +37,7 @@ class ImageChanges:
 _TEXTS = ("title", "alt", "licence", "author")
 
 
-# Finding -----------------------------------------------------------------------------------------------------
+# Finding ------------------------------------------------------------------------------------------
 
 
 def get_image(user: Any, image_id: UUID | str) -> Image:
@@ -68,9 +68,7 @@ def listed_images(user: Any, *, adult: bool) -> ImageQuerySet:
 
 def trashed_images(user: Any) -> ImageQuerySet:
     """The user's own trash, latest first."""
-    found: ImageQuerySet = Image.objects.filter(owner=user, deleted_at__isnull=False).order_by(
-        "-deleted_at", "-id"
-    )
+    found: ImageQuerySet = Image.objects.filter(owner=user, deleted_at__isnull=False).order_by("-deleted_at", "-id")
     return found
 
 
@@ -80,19 +78,17 @@ def may_edit(user: Any, image: Image) -> bool:
     return bool(user.is_operator or image.owner_id == user.pk)
 
 
-# Changing ----------------------------------------------------------------------------------------------------
+# Changing -----------------------------------------------------------------------------------------
 
 
 def update_image(user: Any, image: Image, changes: ImageChanges) -> Image:
-    """Applies all that is given or nothing. Raises PermissionDenied, Invalid (every field at once) or Conflict.
+    """Applies all that is given or nothing. Raises PermissionDenied, Invalid (all fields at once), Conflict.
 
-    Sharing a picture that nobody has rated is its owner's word that it is safe, unless they rate it meanwhile.
+    Sharing a picture that nobody has rated is its owner's word that it is safe, unless they rate it with it.
     """
     _check_may_edit(user, image)
     _check(changes)
-    given = {
-        field.name: value for field in fields(changes) if (value := getattr(changes, field.name)) is not None
-    }
+    given = {field.name: value for field in fields(changes) if (value := getattr(changes, field.name)) is not None}
     with transaction.atomic():
         current = Image.objects.select_for_update().get(pk=image.pk)
         updates: dict[str, Any] = {name: value for name, value in given.items() if name != "rating"}
@@ -106,9 +102,7 @@ def update_image(user: Any, image: Image, changes: ImageChanges) -> Image:
     return image
 
 
-def publish_image(
-    user: Any, image: Image, *, visibility: str = Visibility.PUBLIC, rating: str | None = None
-) -> Image:
+def publish_image(user: Any, image: Image, *, visibility: str = Visibility.PUBLIC, rating: str | None = None) -> Image:
     return update_image(user, image, ImageChanges(visibility=visibility, rating=rating))
 
 
@@ -173,8 +167,8 @@ def _check(changes: ImageChanges) -> None:
 
 
 def _text_limit(name: str) -> int:
-    limit: int = Image._meta.get_field(name).max_length
-    return limit
+    field: Any = Image._meta.get_field(name)
+    return int(field.max_length)
 
 
 def _first(images: ImageQuerySet, image_id: UUID | str) -> Image:
