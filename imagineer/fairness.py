@@ -51,7 +51,8 @@ def settle(run: Run) -> None:
         return
     used = ((run.finished_at or timezone.now()) - run.started_at).total_seconds()
     share = FairShare.objects.filter(queue=run.queue, user_key=user_key(run))
-    insist(lambda: share.update(finish_tag=F("finish_tag") + used - run.charged))
+    correction = round(used - run.charged, 3)
+    insist(lambda: share.update(finish_tag=F("finish_tag") + correction))
 
 
 def user_key(run: Run) -> int:

@@ -6,6 +6,7 @@ on several machines at once.
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -60,19 +61,23 @@ def temporary_folder() -> Path:
 
 
 def remove_old_files(folder: Path, seconds: float = TEMPORARY_SECONDS) -> int:
+    old = [path for path in sorted(folder.rglob("*"), reverse=True) if _age(path) > seconds]
     removed = 0
-    for path in sorted(folder.rglob("*"), reverse=True):
-        try:
-            if time.time() - path.lstat().st_mtime < seconds:
-                continue
+    for path in old:
+        with suppress(OSError):  # somebody else was quicker, or a folder isn't empty
             if path.is_dir() and not path.is_symlink():
                 path.rmdir()
             else:
                 path.unlink()
                 removed += 1
-        except OSError:
-            continue  # somebody else was quicker, or a folder isn't empty yet
     return removed
+
+
+def _age(path: Path) -> float:
+    try:
+        return time.time() - path.lstat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _recover(run: Run, swept: Swept) -> None:
