@@ -126,9 +126,7 @@ def open_listener(host: str, port: int) -> socket.socket:
         return socket.create_server((host, port), family=family, backlog=512)
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            reason = (
-                f"Port {port} of {host} is in use by another program; stop it, or set PORT to another"
-            )
+            reason = f"Port {port} of {host} is in use by another program; stop it, or set PORT to another"
         else:
             reason = f"Can't listen on {host}, port {port}: {error.strerror or error}; see HOST and PORT"
         raise ServingFailed(f"{reason}.") from error
