@@ -28,7 +28,9 @@ def main() -> int:
 
 
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m gallery.engine", description="Makes pictures, one JSON line at a time.")
+    parser = argparse.ArgumentParser(
+        prog="python -m gallery.engine", description="Makes pictures, one JSON line at a time."
+    )
     parser.add_argument("--idle", type=float, metavar="SECONDS", help="end after so long without a job")
     parser.add_argument("--threads", type=int, metavar="N", help="CPU threads (default: what torch finds)")
     parser.add_argument("--batch", type=int, metavar="N", help="pictures computed together (default: by device)")
@@ -36,7 +38,9 @@ def _options() -> argparse.Namespace:
 
 
 def _settle_environment(threads: int | None) -> None:
-    """Before any library reads them: no network, no telemetry, repeatable matrix kernels, threads that sleep."""
+    """Before any library reads them: no network, no telemetry, repeatable matrix kernels, threads
+    that sleep.
+    """
     os.environ.update(HF_HUB_OFFLINE="1", TRANSFORMERS_OFFLINE="1", HF_HUB_DISABLE_TELEMETRY="1")
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")

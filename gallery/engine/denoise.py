@@ -1,19 +1,18 @@
-"""The denoising loop: from noise, or from a noised picture, to latents, and between latents and pixels."""
+"""The denoising loop: from noise, or from a noised picture, to finished latents."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
-from PIL import Image
 
 from gallery.engine.embeddings import Embedding
 from gallery.engine.models import LoadedModel
 from gallery.engine.samplers import build_scheduler, step_arguments
-
-TILE_ABOVE = 1536 * 1536  # pixels: from here the autoencoder works in tiles, or a 2048 px picture needs 20 GB
 
 
 @dataclass(frozen=True)
@@ -25,13 +24,18 @@ class Plan:
     sampler: str
     strength: float = 1.0
 
-    @property
-    def guided(self) -> bool:
-        """Up to 1 the field understands guidance as off: the negative prompt is not computed."""
-        return self.guidance > 1
+    def guided(self, model: LoadedModel) -> bool:
+        """Up to 1 the field understands guidance as off, and distilled models get it in another way.
+
+        Then the negative prompt has no part, and a step costs half.
+        """
+        return self.guidance > 1 and model.unet.config.time_cond_proj_dim is None
 
     def steps_done(self, *, from_picture: bool) -> int:
-        """Steps that are really computed; a start from a picture leaves out the first (1 - strength) of them."""
+        """Steps that are really computed.
+
+        A start from a picture leaves out the first (1 - strength) of them.
+        """
         if not from_picture or self.strength >= 1:
             return self.steps
         return max(1, int(self.steps * self.strength)) if self.strength > 0 else 0
@@ -44,9 +48,12 @@ OnStep = Callable[[int, Callable[[], torch.Tensor]], None]
 def picture_noise(model: LoadedModel, plan: Plan, generators: list[torch.Generator]) -> torch.Tensor:
     """One draw of float32 noise per picture, each from its own generator on the CPU: no device changes it."""
     factor = model.vae_factor
-    shape = (1, model.unet.config.in_channels, plan.height // factor, plan.width // factor)
-    draws = [torch.randn(shape, generator=generator) for generator in generators]
-    return torch.cat(draws).to(model.device.torch_device)
+    shape = (model.unet.config.in_channels, plan.height // factor, plan.width // factor)
+    return draw(generators, shape).to(model.device.torch_device)
+
+
+def draw(generators: list[torch.Generator], shape: tuple[int, ...]) -> torch.Tensor:
+    return torch.cat([torch.randn((1, *shape), generator=generator) for generator in generators])
 
 
 class Denoiser:
@@ -59,86 +66,78 @@ class Denoiser:
         self.plan = plan
         self.batch = batch
         halves = [positive] if negative is None else [negative, positive]
-        self.guided = negative is not None
+        self.halves = len(halves)
         self.arguments = _unet_arguments(model, plan, halves, batch)
 
-    def run(
-        self, generators: list[torch.Generator], start: torch.Tensor | None, on_step: OnStep
-    ) -> torch.Tensor:
+    def run(self, generators: list[torch.Generator], start: torch.Tensor | None, on_step: OnStep) -> torch.Tensor:
         """Latents (batch, 4, h, w) from noise, or from `start` noised as far as the plan's strength asks."""
         noise = picture_noise(self.model, self.plan, generators)
         steps = self.plan.steps_done(from_picture=start is not None)
         if start is not None and steps == 0:
             return start
-        scheduler = self._scheduler(generators)
+        scheduler = self._scheduler(generators, noise)
         latents = self._begin(scheduler, noise, start, steps)
-        for done, latents, estimate in self._steps(scheduler, latents, generators, steps):
-            on_step(done, estimate)
-        return latents
-
-    def _scheduler(self, generators: list[torch.Generator]) -> Any:
-        scheduler = build_scheduler(self.plan.sampler, self.model.scheduler_config)
-        scheduler.set_timesteps(self.plan.steps, device=self.model.device.torch_device)
-        if hasattr(scheduler, "noise_sampler"):
-            scheduler.noise_sampler = BrownianNoise(generators)
-        return scheduler
-
-    def _begin(
-        self, scheduler: Any, noise: torch.Tensor, start: torch.Tensor | None, steps: int
-    ) -> torch.Tensor:
-        if start is None or steps == self.plan.steps:
-            return noise * scheduler.init_noise_sigma
-        first = (self.plan.steps - steps) * scheduler.order
-        scheduler.timesteps = scheduler.timesteps[first:]
-        if hasattr(scheduler, "set_begin_index"):
-            scheduler.set_begin_index(first)
-        return scheduler.add_noise(start, noise, scheduler.timesteps[:1].repeat(self.batch))
-
-    def _steps(
-        self, scheduler: Any, latents: torch.Tensor, generators: list[torch.Generator], steps: int
-    ) -> Iterator[tuple[int, torch.Tensor, Callable[[], torch.Tensor]]]:
         arguments = step_arguments(scheduler, generators if len(generators) > 1 else generators[0])
         calls = len(scheduler.timesteps)
         for call, time in enumerate(scheduler.timesteps, 1):
             prediction = self._predict(scheduler.scale_model_input(latents, time), time)
             output = scheduler.step(prediction, time, latents, **arguments)
             latents = output[0]
-            yield -(-call * steps // calls), latents, lambda output=output: _estimate(scheduler, output)
+            on_step(-(-call * steps // calls), partial(_estimate, scheduler, output))
+        return latents
+
+    def _scheduler(self, generators: list[torch.Generator], noise: torch.Tensor) -> Any:
+        scheduler = build_scheduler(self.plan.sampler, self.model.scheduler_config)
+        scheduler.set_timesteps(self.plan.steps, device=self.model.device.torch_device)
+        if hasattr(scheduler, "noise_sampler"):
+            scheduler.noise_sampler = BrownianNoise(generators, noise)
+        return scheduler
+
+    def _begin(self, scheduler: Any, noise: torch.Tensor, start: torch.Tensor | None, steps: int) -> torch.Tensor:
+        first = (self.plan.steps - steps) * scheduler.order
+        scheduler.timesteps = scheduler.timesteps[first:]
+        if hasattr(scheduler, "set_begin_index"):  # else it looks for its place by time, and times may repeat
+            scheduler.set_begin_index(first)
+        if start is None or first == 0:
+            return noise * float(scheduler.init_noise_sigma)
+        noised: torch.Tensor = scheduler.add_noise(start, noise, scheduler.timesteps[:1].repeat(self.batch))
+        return noised
 
     def _predict(self, sample: torch.Tensor, time: torch.Tensor) -> torch.Tensor:
-        doubled = torch.cat([sample, sample]) if self.guided else sample
-        output = self.model.unet(doubled.to(self.model.device.dtype), time, return_dict=False, **self.arguments)[0]
-        if not self.guided:
-            return output.float()
-        without, wanted = output.float().chunk(2)
-        return without + self.plan.guidance * (wanted - without)
+        repeated = torch.cat([sample] * self.halves).to(self.model.device.dtype)
+        output: torch.Tensor = self.model.unet(repeated, time, return_dict=False, **self.arguments)[0].float()
+        if self.halves == 1:
+            return output
+        without, wanted = output.chunk(2)
+        return without + (wanted - without) * self.plan.guidance
 
 
 class BrownianNoise:
     """Noise for DPM++ SDE, which asks for a step's first half and then for the whole of it.
 
-    The halves are independent draws and the whole is their sum, as on one Brownian path over sigma; each picture
-    draws from its own generator, where the library's own noise would share one seed in a batch.
+    The halves are independent draws and the whole is their sum, as on one Brownian path over sigma; each
+    picture draws from its own generator, where the library's own noise would share one seed in a batch.
     """
 
-    def __init__(self, generators: list[torch.Generator]) -> None:
+    def __init__(self, generators: list[torch.Generator], like: torch.Tensor) -> None:
         self.generators = generators
-        self.shape: tuple[int, ...] = ()
+        self.like = like
         self.half: tuple[float, float, torch.Tensor] | None = None
 
     def __call__(self, high: Any, low: Any) -> torch.Tensor:
         high, low = float(high), float(low)
+        width = math.sqrt(abs(high - low))
         if self.half and self.half[0] == high and self.half[1] > low:
             middle, path = self.half[1], self.half[2]
-            path = path + self._draw() * abs(middle - low) ** 0.5
+            path = path + self._draw() * math.sqrt(abs(middle - low))
             self.half = None
         else:
-            path = self._draw() * abs(high - low) ** 0.5
+            path = self._draw() * width
             self.half = (high, low, path)
-        return path / abs(high - low) ** 0.5
+        return path / width
 
     def _draw(self) -> torch.Tensor:
-        return torch.cat([torch.randn(self.shape, generator=generator) for generator in self.generators])
+        return draw(self.generators, self.like.shape[1:]).to(self.like.device)
 
 
 def _estimate(scheduler: Any, output: tuple[torch.Tensor, ...]) -> torch.Tensor:
@@ -146,15 +145,15 @@ def _estimate(scheduler: Any, output: tuple[torch.Tensor, ...]) -> torch.Tensor:
     if len(output) > 1:
         return output[1]
     known = getattr(scheduler, "model_outputs", None)
-    if known and known[-1] is not None and getattr(scheduler, "predict_x0", True):
-        return known[-1]
-    return output[0]
+    return known[-1] if known and known[-1] is not None else output[0]
 
 
 def _unet_arguments(model: LoadedModel, plan: Plan, halves: list[Embedding], batch: int) -> dict[str, Any]:
     arguments: dict[str, Any] = {
         "encoder_hidden_states": torch.cat([half.hidden.expand(batch, -1, -1) for half in halves])
     }
+    if width := model.unet.config.time_cond_proj_dim:
+        arguments["timestep_cond"] = _guidance_embedding(plan.guidance, width).expand(batch, -1).to(model.unet.device)
     if model.is_sdxl:
         sizes = [plan.height, plan.width, 0, 0, plan.height, plan.width]  # original size, crop, target size
         pooled = torch.cat([half.pooled.expand(batch, -1) for half in halves if half.pooled is not None])
@@ -163,46 +162,8 @@ def _unet_arguments(model: LoadedModel, plan: Plan, halves: list[Embedding], bat
     return arguments
 
 
-def encode_picture(model: LoadedModel, picture: Image.Image) -> torch.Tensor:
-    """Latents (1, 4, h, w) of an RGB picture: the mean of the autoencoder's distribution, so no seed is in it."""
-    vae = model.vae
-    _tile(vae, picture.width * picture.height)
-    pixels = torch.frombuffer(bytearray(picture.tobytes()), dtype=torch.uint8)
-    pixels = pixels.view(1, picture.height, picture.width, 3).permute(0, 3, 1, 2)
-    values = pixels.to(vae.device, vae.dtype) / 127.5 - 1
-    return _normalise(vae, vae.encode(values).latent_dist.mode().float())
-
-
-def decode_latents(model: LoadedModel, latents: torch.Tensor) -> Image.Image:
-    """The picture of one latent (1, 4, h, w)."""
-    vae = model.vae
-    values = _denormalise(vae, latents).to(vae.dtype)
-    _tile(vae, values.shape[-1] * values.shape[-2] * model.vae_factor**2)
-    pixels = vae.decode(values, return_dict=False)[0]
-    pixels = (pixels[0].float() / 2 + 0.5).clamp(0, 1).mul(255).round().to(torch.uint8)
-    height, width = pixels.shape[1:]
-    return Image.frombytes("RGB", (width, height), bytes(pixels.permute(1, 2, 0).contiguous().cpu().numpy().data))
-
-
-def _tile(vae: Any, pixels: int) -> None:
-    if pixels > TILE_ABOVE:
-        vae.enable_tiling()
-    else:
-        vae.disable_tiling()
-
-
-def _statistics(vae: Any) -> tuple[Any, Any]:
-    mean, std = getattr(vae.config, "latents_mean", None), getattr(vae.config, "latents_std", None)
-    if mean is None or std is None:
-        return 0.0, 1.0
-    return torch.tensor(mean, device=vae.device).view(1, -1, 1, 1), torch.tensor(std, device=vae.device).view(1, -1, 1, 1)
-
-
-def _normalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    mean, std = _statistics(vae)
-    return (latents - (vae.config.shift_factor or 0.0) - mean) / std * vae.config.scaling_factor
-
-
-def _denormalise(vae: Any, latents: torch.Tensor) -> torch.Tensor:
-    mean, std = _statistics(vae)
-    return latents * std / vae.config.scaling_factor + mean + (vae.config.shift_factor or 0.0)
+def _guidance_embedding(guidance: float, width: int) -> torch.Tensor:
+    """What distilled models (LCM) get told of the guidance: sines and cosines of 1000 (guidance - 1)."""
+    frequencies = torch.exp(-math.log(10_000) * torch.arange(width // 2) / (width // 2 - 1))
+    angles = 1000 * (guidance - 1) * frequencies
+    return torch.cat([angles.sin(), angles.cos()])[None]

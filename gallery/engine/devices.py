@@ -31,12 +31,18 @@ class Device:
         return str(self.dtype).removeprefix("torch.")
 
     def vae_dtype(self, *, force_upcast: bool) -> torch.dtype:
-        """SDXL's own VAE overflows in fp16 (it says so by `force_upcast`); bf16's 8 bits show in flat areas."""
+        """SDXL's own VAE overflows in fp16 (it says so by `force_upcast`).
+
+        Bf16's 8 bits show in flat areas.
+        """
         upcast = self.dtype == torch.bfloat16 or (self.dtype == torch.float16 and force_upcast)
         return torch.float32 if upcast else self.dtype
 
     def batch_size(self, width: int, height: int) -> int:
-        """Pictures computed together. A CPU gains nothing from it (facts in the tests); a GPU does while small."""
+        """Pictures computed together.
+
+        A CPU gains nothing from it (facts in the tests); a GPU does while small.
+        """
         if self.kind != "cuda":
             return 1
         return max(1, min(4, (1024 * 1024) // (width * height)))
@@ -61,7 +67,9 @@ def prepare_torch(threads: int | None) -> None:
 
 
 def keep_freed_memory() -> None:
-    """Lets glibc reuse big blocks instead of giving each back to the kernel: a third less system time on a CPU."""
+    """Lets glibc reuse big blocks instead of giving each back to the kernel: a third less system
+    time on a CPU.
+    """
     if libc := _glibc():
         libc.mallopt(M_MMAP_THRESHOLD, _KEEP_BYTES)
         libc.mallopt(M_TRIM_THRESHOLD, _KEEP_BYTES)

@@ -31,7 +31,10 @@ class Embedding:
 
 
 class PromptEncoder:
-    """Encodes prompts for one loaded model. `state` names the LoRAs in its text encoders: it is part of the key."""
+    """Encodes prompts for one loaded model.
+
+    `state` names the LoRAs in its text encoders: it is part of the key.
+    """
 
     def __init__(self, model: LoadedModel) -> None:
         self.model = model
@@ -77,7 +80,9 @@ class PromptEncoder:
             pooled = states[0][1]
         return Embedding(torch.cat(hidden, dim=-1), pooled)
 
-    def _encode_chunk(self, encoder: Any, tokenizer: Any, chunk: list[Token]) -> tuple[torch.Tensor, torch.Tensor | None]:
+    def _encode_chunk(
+        self, encoder: Any, tokenizer: Any, chunk: list[Token]
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         ids, weights = window(tokenizer, chunk)
         tokens = torch.tensor([ids], device=self.model.device.torch_device)
         if not self.model.is_sdxl:
@@ -96,7 +101,10 @@ def window(tokenizer: Any, chunk: list[Token]) -> tuple[list[int], list[float]]:
 
 
 def chunk_tokens(tokenizer: Any, segments: list[Segment]) -> list[list[Token]]:
-    """The prompt's tokens in chunks that fit the window; a full chunk is cut at its last comma if that is near."""
+    """The prompt's tokens in chunks that fit the window.
+
+    A full chunk is cut at its last comma if that is near.
+    """
     room = tokenizer.model_max_length - 2
     comma = tokenizer.convert_tokens_to_ids(",</w>")
     chunks: list[list[Token]] = []
@@ -125,7 +133,8 @@ def _cut(tokens: list[Token], room: int, comma: int) -> list[list[Token]]:
 def emphasise(hidden: torch.Tensor, weights: list[float]) -> torch.Tensor:
     """Scales each token's state by its weight, then restores the mean of all, as AUTOMATIC1111 does.
 
-    Where the mean is so near zero that restoring it would double or halve the states, it is left as it came out.
+    Where the mean is so near zero that restoring it would double or halve the states, it is left as it
+    came out.
     """
     if all(weight == 1.0 for weight in weights):
         return hidden

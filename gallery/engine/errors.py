@@ -15,16 +15,22 @@ class EngineError(Exception):
         self.kind: Kind = kind
 
 
-class Cancelled(Exception):  # noqa: N818 - a wish, not an error
+class Cancelled(Exception):
     """The job was cancelled, or the engine is asked to stop."""
 
 
 MEMORY_ADVICE = (
-    "There was not enough memory for this job; choose a smaller width and height, fewer pictures, no enlarging, "
-    "or a smaller model."
+    "There was not enough memory for this job; choose a smaller width and height, fewer pictures, "
+    "no enlarging, or a smaller model."
 )
 DISK_ADVICE = "The disk is full, so the picture could not be saved; free some space and start the job again."
-_MEMORY_SIGNS = ("out of memory", "not enough memory", "can't allocate memory", "cannot allocate memory", "bad_alloc")
+_MEMORY_SIGNS = (
+    "out of memory",
+    "not enough memory",
+    "can't allocate memory",
+    "cannot allocate memory",
+    "bad_alloc",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -19,7 +19,9 @@ def checked_header(path: Path, kind: Kind) -> SafetensorsHeader:
     except WeightsRefused as error:
         raise EngineError(kind, error.reason) from error
     except OSError as error:
-        raise EngineError(kind, f"{path.name} can't be read ({error.strerror}); check that the file is there.") from error
+        raise EngineError(
+            kind, f"{path.name} can't be read ({error.strerror}); check that the file is there."
+        ) from error
 
 
 def read_config(path: Path) -> dict[str, Any]:
@@ -27,7 +29,9 @@ def read_config(path: Path) -> dict[str, Any]:
     name = f"{path.parent.name}/{path.name}"
     try:
         if path.stat().st_size > MAX_CONFIG:
-            raise EngineError("model", f"{name} is larger than {MAX_CONFIG >> 20} MiB; this is not a model's configuration.")
+            raise EngineError(
+                "model", f"{name} is larger than {MAX_CONFIG >> 20} MiB; this is not a model's configuration."
+            )
         data = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         raise EngineError("model", f"The model has no readable {name}; add the model again.") from error
@@ -37,12 +41,16 @@ def read_config(path: Path) -> dict[str, Any]:
 
 
 def weight_files(folder: Path, component: str) -> list[Path]:
-    """The component's safetensors files, each with a sound header; the plain variant if there is one, else fp16."""
+    """The component's safetensors files, each with a sound header.
+
+    The plain variant if there is one, else fp16.
+    """
     plain = sorted(p for p in (folder / component).glob("*.safetensors") if ".fp16" not in p.name)
     found = plain or sorted((folder / component).glob("*.fp16*.safetensors"))
     if not found:
         raise EngineError(
-            "model", f"The model has no safetensors file in {component}/; other formats can run code and are not loaded."
+            "model",
+            f"The model has no safetensors file in {component}/; other formats are not loaded.",
         )
     for path in found:
         checked_header(path, "model")
@@ -50,6 +58,8 @@ def weight_files(folder: Path, component: str) -> list[Path]:
 
 
 def fingerprint(location: Path) -> tuple[tuple[str, int, int], ...]:
-    """Changes when a file of the model is replaced: names, sizes and times, cheap to take before every job."""
+    """Changes when a file of the model is replaced: names, sizes and times, cheap to take before
+    every job.
+    """
     paths = [location] if location.is_file() else sorted(location.rglob("*.safetensors"))
     return tuple((str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths)

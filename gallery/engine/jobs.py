@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
 import torch
 from PIL import Image
 
-from gallery.engine.denoise import Denoiser, Plan, decode_latents, encode_picture
+from gallery.engine.autoencoder import decode_latents, encode_picture
+from gallery.engine.denoise import Denoiser, Plan
 from gallery.engine.devices import Device, environment, release_memory
 from gallery.engine.document import picture_info
 from gallery.engine.embeddings import PromptEncoder
 from gallery.engine.files import fingerprint
+from gallery.engine.loras import LoraBench, LoraCache
 from gallery.engine.models import LoadedModel, load_model, resolve
 from gallery.engine.pictures import fill, open_picture
 from gallery.engine.preview import Previewer
@@ -26,8 +29,9 @@ from gallery.engine.upscale import Upscaler
 class Warm:
     """A loaded model with what belongs to it."""
 
-    def __init__(self, model: LoadedModel) -> None:
+    def __init__(self, model: LoadedModel, loras: LoraCache) -> None:
         self.model = model
+        self.loras = LoraBench(model, loras)
         self.prompts = PromptEncoder(model)
         self.previewer = Previewer(model)
 
@@ -39,6 +43,7 @@ class Workshop:
         self.device = device
         self.batch = batch
         self.upscaler = Upscaler(torch.get_num_threads())
+        self.lora_files = LoraCache()
         self.warm: Warm | None = None
 
     def drop_model(self) -> None:
@@ -46,13 +51,16 @@ class Workshop:
         release_memory()
 
     def model_for(self, spec: ModelSpec, reporter: Reporter) -> Warm:
-        """The warm model if it is the one asked for and its files are unchanged; else it makes room for the other."""
+        """The warm model if it is the one asked for and its files are unchanged.
+
+        Else it makes room for the other.
+        """
         if self.warm and self._fits(self.warm.model, spec):
             return self.warm
         reporter.stage("loading", f"Loading the model {spec.slug}")
         self.drop_model()
         model = load_model(spec, self.device, lambda part: reporter.stage("loading", f"Loading the {part}"))
-        self.warm = Warm(model)
+        self.warm = Warm(model, self.lora_files)
         return self.warm
 
     def _fits(self, model: LoadedModel, spec: ModelSpec) -> bool:
@@ -75,8 +83,9 @@ class GenerateJob:
         picture = self._init_picture()
         warm = self.workshop.model_for(self.request.model, self.reporter)
         load_seconds = time.monotonic() - started
+        state = self._lora_state(warm)
         self.reporter.stage("encoding", "Reading the prompt")
-        positive, negative = self._embeddings(warm)
+        positive, negative = self._embeddings(warm, state)
         start = encode_picture(warm.model, picture) if picture else None
         for indexes in self._batches():
             self._batch(warm, indexes, positive, negative, start)
@@ -92,10 +101,17 @@ class GenerateJob:
             return None
         return fill(open_picture(self.request.init_image), self.request.width, self.request.height)
 
-    def _embeddings(self, warm: Warm) -> Any:
-        if self.plan.guided:
-            return warm.prompts.pair(self.request.prompt, self.request.negative_prompt, ())
-        return warm.prompts.encode(self.request.prompt, ()), None
+    def _lora_state(self, warm: Warm) -> Hashable:
+        if self.request.loras:
+            self.reporter.stage(
+                "loading", f"Applying {len(self.request.loras)} LoRA{'s'[: len(self.request.loras) > 1]}"
+            )
+        return warm.loras.apply(self.request.loras)
+
+    def _embeddings(self, warm: Warm, state: Hashable) -> Any:
+        if self.plan.guided(warm.model):
+            return warm.prompts.pair(self.request.prompt, self.request.negative_prompt, state)
+        return warm.prompts.encode(self.request.prompt, state), None
 
     def _batches(self) -> list[tuple[int, ...]]:
         indexes = self.request.indexes
@@ -112,7 +128,7 @@ class GenerateJob:
             self.reporter.step(before + done * len(indexes), message, lambda: warm.previewer.jpeg(estimate()))
 
         latents = denoiser.run(generators, start.repeat(len(indexes), 1, 1, 1) if start is not None else None, on_step)
-        for index, latent in zip(indexes, latents.split(1), strict=True):
+        for index, latent in zip(indexes, latents[:, None], strict=True):
             self._finish(warm, index, latent)
 
     def _which(self, indexes: tuple[int, ...]) -> str:
@@ -154,9 +170,7 @@ def run_upscale(workshop: Workshop, request: UpscaleRequest, reporter: Reporter)
     reporter.stage("saving", "Saving the picture")
     path = request.out_dir / picture_name(request.job, 0)
     save_png(result, path, None)
-    reporter.send(
-        type="artifact", index=0, seed=None, path=str(path), width=result.width, height=result.height
-    )
+    reporter.send(type="artifact", index=0, seed=None, path=str(path), width=result.width, height=result.height)
     return {
         "seconds": round(time.monotonic() - started, 3),
         "load_seconds": 0.0,

@@ -1,6 +1,7 @@
 """Loads Stable Diffusion models (1.x, 2.x, SDXL) from a diffusers folder or from the local hub cache.
 
-The components are built one by one from classes named here: whatever a model's own index says, no other code runs.
+The components are built one by one from classes named here: whatever a model's own index says, no other
+code runs.
 """
 
 from __future__ import annotations
@@ -43,25 +44,25 @@ class LoadedModel:
 
     @property
     def vae_factor(self) -> int:
-        """Pixels of the picture along one side of a latent: 8 for Stable Diffusion, 4 for the starter model."""
+        """Pixels of the picture along one side of a latent: 8 for Stable Diffusion, 4 for the
+        starter model.
+        """
         return int(2 ** (len(self.vae.config.block_out_channels) - 1))
 
     def place(self) -> None:
-        """Moves everything to the device in its number type."""
-        device = self.device.torch_device
-        self.unet.to(device, self.device.dtype).eval()
-        upcast = bool(getattr(self.vae.config, "force_upcast", False))
-        self.vae.to(device, self.device.vae_dtype(force_upcast=upcast)).eval()
-        for encoder in self.text_encoders:
-            encoder.to(device, self.device.dtype).eval()
+        for part in (self.unet, self.vae, *self.text_encoders):
+            part.to(self.device.torch_device).eval()
 
 
 def load_model(spec: ModelSpec, device: Device, notice: Notice) -> LoadedModel:
-    """Reads and places the model; `notice` hears before each part and may raise. Raises EngineError ("model")."""
+    """Reads and places the model; `notice` hears before each part and may raise.
+
+    Raises EngineError ("model").
+    """
     location = resolve(spec)
     before = fingerprint(location)
     try:
-        model = load_folder(spec, location, device, notice)
+        model = _loader(location)(spec, location, device, notice)
     except (EngineError, MemoryError):
         raise
     except (OSError, ValueError, KeyError, TypeError) as error:
@@ -71,13 +72,21 @@ def load_model(spec: ModelSpec, device: Device, notice: Notice) -> LoadedModel:
     return model
 
 
+def _loader(location: Path) -> Callable[[ModelSpec, Path, Device, Notice], LoadedModel]:
+    from gallery.engine.single_file import load_single_file
+
+    return load_folder if location.is_dir() else load_single_file
+
+
 def resolve(spec: ModelSpec) -> Path:
     """The folder or file on this machine that the location names; the network is never asked."""
     path = Path(spec.location)
     if path.is_absolute():
         if path.is_dir() or path.suffix == ".safetensors":
             return path
-        raise EngineError("model", f"{path.name} is neither a model folder nor a .safetensors file; add the model again.")
+        raise EngineError(
+            "model", f"{path.name} is neither a model folder nor a .safetensors file; add the model again."
+        )
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
@@ -85,7 +94,8 @@ def resolve(spec: ModelSpec) -> Path:
         return Path(snapshot_download(spec.location, revision=spec.revision, local_files_only=True))
     except (LocalEntryNotFoundError, HFValidationError) as error:
         raise EngineError(
-            "model", f"The model {spec.location} is not on this machine; add it with `models add {spec.location}`."
+            "model",
+            f"The model {spec.location} is not on this machine; add it with `models add {spec.location}`.",
         ) from error
 
 
@@ -98,9 +108,10 @@ def load_folder(spec: ModelSpec, folder: Path, device: Device, notice: Notice) -
         encoders.append(_load_encoder(folder, "text_encoder_2", CLIPTextModelWithProjection, device))
         tokenizers.append(CLIPTokenizer.from_pretrained(folder / "tokenizer_2", local_files_only=True))
     notice("UNet")
-    unet = _load_part(folder, "unet", UNet2DConditionModel, device)
+    unet = _load_part(folder, "unet", UNet2DConditionModel, device.dtype)
     notice("autoencoder")
-    vae = _load_part(folder, "vae", AutoencoderKL, device)
+    upcast = bool(read_config(folder / "vae" / "config.json").get("force_upcast", True))
+    vae = _load_part(folder, "vae", AutoencoderKL, device.vae_dtype(force_upcast=upcast))
     return LoadedModel(
         spec=spec,
         device=device,
@@ -118,12 +129,12 @@ def with_prediction(config: dict[str, Any], spec: ModelSpec) -> dict[str, Any]:
     return config | ({"prediction_type": spec.prediction_type} if spec.prediction_type else {})
 
 
-def _load_part(folder: Path, name: str, cls: Any, device: Device) -> Any:
+def _load_part(folder: Path, name: str, cls: Any, dtype: torch.dtype) -> Any:
     return cls.from_pretrained(
         folder,
         subfolder=name,
         variant=_variant(weight_files(folder, name)),
-        torch_dtype=_read_dtype(device),
+        torch_dtype=dtype,
         use_safetensors=True,
         local_files_only=True,
     )
@@ -134,7 +145,7 @@ def _load_encoder(folder: Path, name: str, cls: Any, device: Device) -> Any:
         folder,
         subfolder=name,
         variant=_variant(weight_files(folder, name)),
-        dtype=_read_dtype(device),
+        dtype=device.dtype,
         use_safetensors=True,
         local_files_only=True,
         trust_remote_code=False,
@@ -143,10 +154,6 @@ def _load_encoder(folder: Path, name: str, cls: Any, device: Device) -> Any:
 
 def _variant(files: list[Path]) -> str | None:
     return "fp16" if ".fp16" in files[0].name else None
-
-
-def _read_dtype(device: Device) -> torch.dtype:
-    return device.dtype
 
 
 def _first_line(error: BaseException) -> str:

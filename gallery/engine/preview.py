@@ -9,14 +9,24 @@ from typing import Any
 import torch
 from PIL import Image
 
-from gallery.engine.denoise import encode_picture
+from gallery.engine.autoencoder import encode_picture
 from gallery.engine.models import LoadedModel
 
 MAX_SIDE = 256
 
 # Red, green and blue per latent channel, for RGB in -1..1: the factors published with ComfyUI and InvokeAI.
-_SD = ((0.3512, 0.2297, 0.3227), (0.3250, 0.4974, 0.2350), (-0.2829, 0.1762, 0.2721), (-0.2120, -0.2616, -0.7177))
-_SDXL = ((0.3651, 0.4232, 0.4341), (-0.2533, -0.0042, 0.1068), (0.1076, 0.1111, -0.0362), (-0.3165, -0.2492, -0.2188))
+_SD = (
+    (0.3512, 0.2297, 0.3227),
+    (0.3250, 0.4974, 0.2350),
+    (-0.2829, 0.1762, 0.2721),
+    (-0.2120, -0.2616, -0.7177),
+)
+_SDXL = (
+    (0.3651, 0.4232, 0.4341),
+    (-0.2533, -0.0042, 0.1068),
+    (0.1076, 0.1111, -0.0362),
+    (-0.3165, -0.2492, -0.2188),
+)
 _SDXL_BIAS = (0.1084, -0.0175, -0.0011)
 
 
@@ -34,7 +44,9 @@ class Previewer:
         height, width = pixels.shape[:2]
         picture = Image.frombytes("RGB", (width, height), bytes(pixels.numpy().data))
         scale = min(self.factor, MAX_SIDE / max(width, height))
-        picture = picture.resize((max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BICUBIC)
+        picture = picture.resize(
+            (max(1, round(width * scale)), max(1, round(height * scale))), Image.Resampling.BICUBIC
+        )
         buffer = io.BytesIO()
         picture.save(buffer, "JPEG", quality=80)
         return base64.b64encode(buffer.getvalue()).decode("ascii")
@@ -52,12 +64,16 @@ def linear_map(model: LoadedModel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _fit(model: LoadedModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least squares between the latents and the colours of coloured noise that the autoencoder encodes, 60 ms."""
+    """Least squares between the latents and the colours of coloured noise that the autoencoder
+    encodes, 60 ms.
+    """
     generator = torch.Generator().manual_seed(0)
     sources, targets = [], []
     for cells in (2, 4, 8, 16):
         colours = torch.randint(0, 256, (cells, cells, 3), generator=generator, dtype=torch.uint8)
-        picture = Image.frombytes("RGB", (cells, cells), bytes(colours.numpy().data)).resize((64, 64), Image.Resampling.BICUBIC)
+        picture = Image.frombytes("RGB", (cells, cells), bytes(colours.numpy().data)).resize(
+            (64, 64), Image.Resampling.BICUBIC
+        )
         latents = encode_picture(model, picture)[0].cpu()
         small = picture.resize((latents.shape[2], latents.shape[1]), Image.Resampling.BOX)
         sources.append(latents.flatten(1).T)

@@ -1,7 +1,7 @@
 """Prompt syntax: attention weights, BREAK and LoRA tags. Plain text work, no torch.
 
-The syntax and its factors are those of AUTOMATIC1111's web UI: `(x)` is 1.1, `[x]` is 1/1.1, `(x:1.3)` is 1.3, they nest
-and multiply, `\\(` is a plain bracket, and the word BREAK starts a new chunk.
+The syntax and its factors are those of AUTOMATIC1111's web UI: `(x)` is 1.1, `[x]` is 1/1.1, `(x:1.3)`
+is 1.3, they nest and multiply, `\\(` is a plain bracket, and the word BREAK starts a new chunk.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ class Segment:
 
 
 def parse_prompt(prompt: str) -> list[Segment]:
-    """The prompt as weighted segments; neighbours of equal weight are joined, an empty prompt is one empty segment."""
+    """The prompt as weighted segments.
+
+    Neighbours of equal weight are joined, an empty prompt is one empty segment.
+    """
     return _split_chunks(_Scanner(prompt).run())
 
 
@@ -67,7 +70,10 @@ def _tidy(text: str) -> str:
 
 
 class _Scanner:
-    """One pass over the text; each open bracket remembers where its runs start, closing it multiplies them."""
+    """One pass over the text.
+
+    Each open bracket remembers where its runs start, closing it multiplies them.
+    """
 
     def __init__(self, text: str) -> None:
         self.text = text

@@ -15,7 +15,6 @@ The end of stdin ends the engine as a shutdown does: a job that runs then is can
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -31,7 +30,9 @@ PREDICTION_TYPES: Final = (None, "epsilon", "v_prediction")
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """`location` is a diffusers folder, a .safetensors file, or the id of a hub model that is in the local cache."""
+    """`location` is a diffusers folder, a .safetensors file, or the id of a hub model that is in
+    the local cache.
+    """
 
     slug: str
     location: str
@@ -122,8 +123,7 @@ class _Fields:
         value = self.data.get(name)
         if value is None and default is not None:
             return default
-        good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-        if not good or not low <= value <= high:
+        if not isinstance(value, int | float) or isinstance(value, bool) or not low <= value <= high:
             raise self._fail(name, f"a number from {low:g} to {high:g}")
         return float(value)
 

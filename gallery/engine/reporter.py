@@ -13,7 +13,10 @@ PREVIEW_EVERY = 1.0
 
 
 class Reporter:
-    """`done` of `total` are denoising steps over all pictures of the job. Every call raises Cancelled when it should."""
+    """`done` of `total` are denoising steps over all pictures of the job.
+
+    Every call raises Cancelled when it should.
+    """
 
     def __init__(self, channel: Channel, job: str, total: int) -> None:
         self.channel = channel

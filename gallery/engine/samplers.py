@@ -1,4 +1,7 @@
-"""The samplers by the names users know. Importing this module loads neither torch nor diffusers: forms read the list."""
+"""The samplers by the names users know.
+
+Importing this module loads neither torch nor diffusers: forms read the list.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +15,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class SamplerSpec:
-    """`scheduler` is diffusers' class; `options` override the model's own scheduler configuration."""
+    """`scheduler` is diffusers' class; `options` override the model's own scheduler configuration.
+
+    Samplers with a `max_sigma` go astray on schedules that end in pure noise (cosine, zero terminal SNR), where
+    sigma reaches thousands; there they start from this much noise, which hides a picture as well.
+    """
 
     name: str
     scheduler: str
@@ -20,6 +27,7 @@ class SamplerSpec:
     options: dict[str, Any] = field(default_factory=dict)
     stochastic: bool = False
     evaluations: int = 1  # of the UNet in one step
+    max_sigma: float | None = None
 
     @property
     def karras(self) -> bool:
@@ -28,13 +36,20 @@ class SamplerSpec:
 
 _KARRAS = {"use_karras_sigmas": True}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
+_ENOUGH_NOISE = 40.0  # Stable Diffusion's own schedule ends at 14.6
 
 _SPECS = (
-    SamplerSpec("DDIM", "DDIMScheduler", "Even steps, the same picture at any number of steps."),
+    SamplerSpec("DDIM", "DDIMScheduler", "Even steps, much the same picture at any number of them."),
     SamplerSpec("DDPM", "DDPMScheduler", "The original sampler; wants many steps.", stochastic=True),
     SamplerSpec("Euler", "EulerDiscreteScheduler", "Simple and fast."),
     SamplerSpec("Euler a", "EulerAncestralDiscreteScheduler", "Euler with fresh noise each step.", stochastic=True),
-    SamplerSpec("Heun", "HeunDiscreteScheduler", "Two evaluations a step: slower, finer.", evaluations=2),
+    SamplerSpec(
+        "Heun",
+        "HeunDiscreteScheduler",
+        "Two evaluations a step: slower, finer.",
+        evaluations=2,
+        max_sigma=_ENOUGH_NOISE,
+    ),
     SamplerSpec("LMS", "LMSDiscreteScheduler", "Linear multistep; wants 30 steps or more."),
     SamplerSpec("DPM2", "KDPM2DiscreteScheduler", "Second order, two evaluations a step.", evaluations=2),
     SamplerSpec(
@@ -43,14 +58,28 @@ _SPECS = (
         "DPM2 with fresh noise each step.",
         stochastic=True,
         evaluations=2,
+        max_sigma=_ENOUGH_NOISE,
     ),
-    SamplerSpec("DPM++ 2S", "DPMSolverSinglestepScheduler", "Second order, one evaluation a step."),
+    SamplerSpec(
+        "DPM++ 2S",
+        "DPMSolverSinglestepScheduler",
+        "Second order, one evaluation a step.",
+        {"lower_order_final": True},
+    ),
     SamplerSpec("DPM++ 2M", "DPMSolverMultistepScheduler", "A good picture in 20 steps."),
     SamplerSpec(
-        "DPM++ 2M Karras", "DPMSolverMultistepScheduler", "DPM++ 2M with more of its steps at low noise.", _KARRAS
+        "DPM++ 2M Karras",
+        "DPMSolverMultistepScheduler",
+        "DPM++ 2M with more of its steps at low noise.",
+        _KARRAS,
+        max_sigma=_ENOUGH_NOISE,
     ),
     SamplerSpec(
-        "DPM++ 2M SDE", "DPMSolverMultistepScheduler", "DPM++ 2M with fresh noise each step.", _SDE, stochastic=True
+        "DPM++ 2M SDE",
+        "DPMSolverMultistepScheduler",
+        "DPM++ 2M with fresh noise each step.",
+        _SDE,
+        stochastic=True,
     ),
     SamplerSpec(
         "DPM++ 2M SDE Karras",
@@ -58,9 +87,14 @@ _SPECS = (
         "DPM++ 2M SDE with more of its steps at low noise.",
         _SDE | _KARRAS,
         stochastic=True,
+        max_sigma=_ENOUGH_NOISE,
     ),
     SamplerSpec(
-        "DPM++ SDE", "DPMSolverSDEScheduler", "Rich detail, two evaluations a step.", stochastic=True, evaluations=2
+        "DPM++ SDE",
+        "DPMSolverSDEScheduler",
+        "Rich detail, two evaluations a step.",
+        stochastic=True,
+        evaluations=2,
     ),
     SamplerSpec(
         "DPM++ SDE Karras",
@@ -69,33 +103,46 @@ _SPECS = (
         _KARRAS,
         stochastic=True,
         evaluations=2,
+        max_sigma=_ENOUGH_NOISE,
     ),
     SamplerSpec("UniPC", "UniPCMultistepScheduler", "Predictor and corrector; good from 10 steps."),
     SamplerSpec("DEIS", "DEISMultistepScheduler", "Exponential integrator; good from 10 steps."),
     SamplerSpec("PNDM", "PNDMScheduler", "What the first Stable Diffusion used.", {"skip_prk_steps": True}),
     SamplerSpec("LCM", "LCMScheduler", "For LCM models and LoRAs: 4 to 8 steps, guidance 1 to 2.", stochastic=True),
-    SamplerSpec("TCD", "TCDScheduler", "For TCD and Hyper-SD models and LoRAs: 1 to 8 steps.", stochastic=True),
+    SamplerSpec("TCD", "TCDScheduler", "For TCD and Hyper-SD models: 1 to 8 steps.", stochastic=True),
 )
 SAMPLERS: dict[str, SamplerSpec] = {spec.name: spec for spec in _SPECS}
 
-# Log signal-to-noise below which a cosine schedule holds next to nothing but noise: the bound that diffusers
-# documents for DPM-Solver (`lambda_min_clipped`), as a sigma: exp(5.1).
-COSINE_SIGMA_MAX = 164.0
-
 
 def build_scheduler(name: str, model_config: dict[str, Any]) -> Any:
-    """The sampler on the model's own noise schedule and prediction type. Raises KeyError for an unknown name."""
+    """The sampler on the model's own noise schedule and prediction type.
+
+    Raises KeyError for an unknown name.
+    """
     import diffusers
 
     spec = SAMPLERS[name]
     cls = getattr(diffusers, spec.scheduler)
     known = set(inspect.signature(cls.__init__).parameters)
     config = {key: value for key, value in model_config.items() if key in known}
-    return cls.from_config(config | {key: value for key, value in spec.options.items() if key in known})
+    scheduler = cls.from_config(config | spec.options)
+    if spec.max_sigma:
+        _bound_noise(scheduler, spec.max_sigma)
+    return scheduler
+
+
+def _bound_noise(scheduler: Any, max_sigma: float) -> None:
+    """Raises the share of signal a little everywhere rather than cutting: samplers look times up by noise."""
+    least = 1 / (1 + max_sigma**2)
+    if float(scheduler.alphas_cumprod[-1]) < least:
+        scheduler.alphas_cumprod = scheduler.alphas_cumprod * (1 - least) + least
 
 
 def step_arguments(scheduler: Any, generator: torch.Generator | list[torch.Generator]) -> dict[str, Any]:
-    """What `scheduler.step` wants beside output, time and sample; noise comes from the pictures' own generators."""
+    """What `scheduler.step` wants beside output, time and sample.
+
+    Noise comes from the pictures' own generators.
+    """
     accepted = set(inspect.signature(scheduler.step).parameters)
     arguments: dict[str, Any] = {"return_dict": False}
     if "generator" in accepted:

@@ -7,7 +7,6 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import Any
 
 from PIL import Image, PngImagePlugin
 
@@ -23,7 +22,10 @@ def picture_name(job: str, index: int) -> str:
 
 
 def save_png(picture: Image.Image, path: Path, info: PngImagePlugin.PngInfo | None) -> None:
-    """Under a temporary name first, flushed to the disk, then renamed; a failure leaves nothing. Raises OSError."""
+    """Under a temporary name first, flushed to the disk, then renamed; a failure leaves nothing.
+
+    Raises OSError.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=".tmp")
     try:

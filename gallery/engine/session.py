@@ -1,4 +1,6 @@
-"""The engine's life: announce itself, make ready, do jobs until it is told to stop or nobody comes any more."""
+"""The engine's life: announce itself, make ready, do jobs until it is told to stop or nobody comes
+any more.
+"""
 
 from __future__ import annotations
 
@@ -105,5 +107,11 @@ def describe(error: Exception) -> tuple[str, str]:
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         return "disk", DISK_ADVICE
     if isinstance(error, OSError):
-        return "disk", f"The picture could not be written or read ({error.strerror or error}); tell the operator."
-    return "internal", f"The engine failed ({type(error).__name__}); its log has the details, tell the operator."
+        return (
+            "disk",
+            f"The picture could not be written or read ({error.strerror or error}); tell the operator.",
+        )
+    return (
+        "internal",
+        f"The engine failed ({type(error).__name__}); its log has the details, tell the operator.",
+    )

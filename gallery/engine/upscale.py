@@ -31,12 +31,15 @@ class Upscaler:
         self._nets: dict[int, Any] = {}
 
     def enlarge(self, picture: Image.Image, factor: int, on_tile: OnTile = lambda done, total: None) -> Image.Image:
-        """RGB or RGBA at `factor` (2 or 4) times the size. Raises EngineError when the result would be too large."""
+        """RGB or RGBA at `factor` (2 or 4) times the size.
+
+        Raises EngineError when the result would be too large.
+        """
         if picture.width * picture.height * factor**2 > MAX_OUTPUT:
             raise EngineError(
                 "invalid",
-                f"{picture.width}x{picture.height} enlarged {factor} times is more than {MAX_OUTPUT // 10**6} megapixels; "
-                "choose factor 2 or a smaller picture.",
+                f"{picture.width}x{picture.height} enlarged {factor} times is more than "
+                f"{MAX_OUTPUT // 10**6} megapixels; choose factor 2 or a smaller picture.",
             )
         colours = self._colours(np.asarray(flatten_under(picture)), factor, on_tile)
         result = Image.fromarray(colours)
@@ -74,7 +77,8 @@ class Upscaler:
     def _load(self, stem: Path) -> Any:
         net = ncnn.Net()
         net.opt.num_threads = self.threads
-        # Half precision differs between processors; with float32 the same machine always gives the same bytes.
+        # Half precision differs between processors; with float32 the same machine always gives the
+        # same bytes.
         net.opt.use_fp16_packed = net.opt.use_fp16_storage = net.opt.use_fp16_arithmetic = False
         if net.load_param(f"{stem}.param") or net.load_model(f"{stem}.bin"):
             raise EngineError("model", f"The enlarging net {stem.name} is missing or damaged; restore models/upscale.")
@@ -93,4 +97,9 @@ def _tiles(width: int, height: int) -> Iterator[Box]:
 
 def _grow(box: Box, width: int, height: int) -> Box:
     left, top, right, bottom = box
-    return max(0, left - OVERLAP), max(0, top - OVERLAP), min(width, right + OVERLAP), min(height, bottom + OVERLAP)
+    return (
+        max(0, left - OVERLAP),
+        max(0, top - OVERLAP),
+        min(width, right + OVERLAP),
+        min(height, bottom + OVERLAP),
+    )

@@ -1,0 +1,50 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # before torch: spinning threads starve each other
+os.environ["HF_HUB_OFFLINE"] = "1"
+
+STARTER = Path(__file__).resolve().parents[3] / "models" / "starter"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_gradients() -> Iterator[None]:
+    import torch
+
+    before = torch.is_grad_enabled()
+    torch.set_grad_enabled(False)
+    yield
+    torch.set_grad_enabled(before)
+
+
+@pytest.fixture(scope="session")
+def tiny(tmp_path_factory):
+    """ModelSpec of a tiny model folder of each family."""
+    from gallery.tests.engine.tiny import FAMILIES, build_model
+
+    root = tmp_path_factory.mktemp("tiny")
+    return {family: build_model(family, root / family) for family in FAMILIES}
+
+
+@pytest.fixture(scope="session")
+def load():
+    """Loads any ModelSpec on the CPU, fresh each time."""
+    from gallery.engine.devices import choose_device
+    from gallery.engine.models import load_model
+
+    return lambda spec: load_model(spec, choose_device(), lambda part: None)
+
+
+@pytest.fixture(scope="session")
+def starter_spec():
+    from gallery.engine.protocol import ModelSpec
+
+    return ModelSpec("starter", str(STARTER), "sd1")
+
+
+@pytest.fixture(scope="session")
+def starter(load, starter_spec):
+    return load(starter_spec)
