@@ -66,8 +66,7 @@ def _events(user: Any, run: Run, known: str) -> Iterator[bytes]:
     end = time.monotonic() + LIFE_SECONDS
     heard = time.monotonic()
     forecast = _Forecast()
-    current: Run | None = run
-    while current is not None:
+    while (current := _look_again(user, run)) is not None:
         answer = RunOut(**run_fields(current, forecast.of(current)))
         version = version_of(answer)
         if version != known:
@@ -79,7 +78,6 @@ def _events(user: Any, run: Run, known: str) -> Iterator[bytes]:
         if current.is_terminal or time.monotonic() > end:
             return
         time.sleep(POLL_SECONDS)
-        current = _look_again(user, current)
 
 
 def _look_again(user: Any, run: Run) -> Run | None:

@@ -7,7 +7,6 @@ prompt: whoever may see the picture gets its largest rendition instead, which ca
 import logging
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -105,18 +104,20 @@ def _respond(request: HttpRequest, media: MediaFile) -> HttpResponseBase:
     etag = f'"{media.etag}"'
     unchanged = get_conditional_response(request, etag=etag)
     if unchanged is not None:
+        unchanged["ETag"] = etag
         return unchanged
-    file = _open(media)
+    total = _size(media)
     try:
-        part = _wanted_part(request, etag, file.size)
+        part = _wanted_part(request, etag, total)
     except NotSatisfiable:
-        file.close()
-        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{file.size}"})
+        return HttpResponse(status=416, headers={"Content-Range": f"bytes */{total}"})
     response = StreamingHttpResponse(
-        _Chunks(file, part), status=206 if part else 200, content_type=MEDIA_TYPES[media.format]
+        _chunks(media.key, part or ByteRange(0, total - 1, total)),
+        status=206 if part else 200,
+        content_type=MEDIA_TYPES[media.format],
     )
     response["ETag"] = etag
-    response["Content-Length"] = str(part.length if part else file.size)
+    response["Content-Length"] = str(part.length if part else total)
     if part:
         response["Content-Range"] = part.header
     return response
@@ -129,9 +130,9 @@ def _wanted_part(request: HttpRequest, etag: str, total: int) -> ByteRange | Non
     return parse_range(request.headers.get("Range", ""), total)
 
 
-def _open(media: MediaFile) -> Any:
+def _size(media: MediaFile) -> int:
     try:
-        return default_storage.open(media.key, "rb")
+        return int(default_storage.size(media.key))
     except FileNotFoundError as error:
         logger.error("the file %s is missing; `manage.py integrity` lists all such", media.key)
         raise Http404("The file of this picture is missing; an operator has been told.") from error
@@ -141,19 +142,11 @@ def _is_open(image: Image) -> bool:
     return image.visibility == Visibility.PUBLIC and image.rating in Rating.open()
 
 
-class _Chunks:
-    """The bytes of a file or of a part of it; closes the file even when nobody reads to the end."""
-
-    def __init__(self, file: Any, part: ByteRange | None) -> None:
-        self._file = file
-        self._left = part.length if part else file.size
-        if part:
-            file.seek(part.first)
-
-    def __iter__(self) -> Iterator[bytes]:
-        while self._left and (chunk := self._file.read(min(CHUNK, self._left))):
-            self._left -= len(chunk)
+def _chunks(key: str, part: ByteRange) -> Iterator[bytes]:
+    """Opens the file only when somebody reads, and closes it when they stop."""
+    left = part.length
+    with default_storage.open(key, "rb") as file:
+        file.seek(part.first)
+        while left > 0 and (chunk := file.read(min(CHUNK, left))):
+            left -= len(chunk)
             yield chunk
-
-    def close(self) -> None:
-        self._file.close()
