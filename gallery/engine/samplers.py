@@ -38,6 +38,9 @@ _KARRAS = {"use_karras_sigmas": True}
 _SDE = {"algorithm_type": "sde-dpmsolver++"}
 _ENOUGH_NOISE = 40.0  # Stable Diffusion's own schedule ends at 14.6
 
+# What Stable Diffusion means where a model's configuration is silent; the classes' own defaults are for pixels.
+_LATENT = {"clip_sample": False, "steps_offset": 1}
+
 _SPECS = (
     SamplerSpec("DDIM", "DDIMScheduler", "Even steps, much the same picture at any number of them."),
     SamplerSpec("DDPM", "DDPMScheduler", "The original sampler; wants many steps.", stochastic=True),
@@ -124,7 +127,7 @@ def build_scheduler(name: str, model_config: dict[str, Any]) -> Any:
     spec = SAMPLERS[name]
     cls = getattr(diffusers, spec.scheduler)
     known = set(inspect.signature(cls.__init__).parameters)
-    config = {key: value for key, value in model_config.items() if key in known}
+    config = {key: value for key, value in (_LATENT | model_config).items() if key in known}
     scheduler = cls.from_config(config | spec.options)
     if spec.max_sigma:
         _bound_noise(scheduler, spec.max_sigma)
