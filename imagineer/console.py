@@ -5,7 +5,12 @@ from typing import Any
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import resolve_url
+from django.shortcuts import redirect, resolve_url
+
+# Pages of packages that are not for operators: django-q2's show and run pickles, allauth's hold secrets of providers,
+# and the groups are written by migrations.
+LEFT_OUT = {"auth.Group", "account.EmailConfirmation", "socialaccount.SocialApp", "socialaccount.SocialToken"}
+APPS_LEFT_OUT = {"django_q"}
 
 
 class Console(admin.AdminSite):
@@ -14,9 +19,26 @@ class Console(admin.AdminSite):
     index_title = "Console"
     enable_nav_sidebar = False
 
+    def register(self, model_or_iterable: Any, admin_class: Any = None, **options: Any) -> None:
+        models = model_or_iterable if isinstance(model_or_iterable, list | tuple) else [model_or_iterable]
+        kept = [
+            model
+            for model in models
+            if model._meta.label not in LEFT_OUT and model._meta.app_label not in APPS_LEFT_OUT
+        ]
+        super().register(kept, admin_class, **options)
+
     def has_permission(self, request: HttpRequest) -> bool:
         return bool(request.user.is_authenticated and request.user.is_operator)
+
+    def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        from imagineer.dashboard import look
+
+        return super().index(request, {"board": look(self), **(extra_context or {})})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         """There is one log-in, with its rate limits: the site's."""
         return redirect_to_login(request.get_full_path(), resolve_url("account_login"))
+
+    def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
+        return redirect("account_change_password")
