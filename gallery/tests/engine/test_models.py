@@ -56,9 +56,7 @@ def plain_pipeline(model):
     if model.is_sdxl:
         parts |= {"text_encoder_2": model.text_encoders[1], "tokenizer_2": model.tokenizers[1]}
         return StableDiffusionXLPipeline(**parts, add_watermarker=False)
-    return StableDiffusionPipeline(
-        **parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False
-    )
+    return StableDiffusionPipeline(**parts, safety_checker=None, feature_extractor=None, requires_safety_checker=False)
 
 
 def difference(a: Image.Image, b: Image.Image) -> int:
