@@ -21,7 +21,7 @@ from imagineer.processes import signal_group
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.2
 READY_SECONDS = 120.0
-SETTLED_SECONDS = 5.0  # a process that ends by itself earlier than this would only do so again
+SETTLED_SECONDS = 15.0  # a process that ends by itself earlier than this would only do so again
 RESTARTS_PER_MINUTE = 5
 WEB_GRACE = 8.0  # more than the graceful_timeout of imagineer.web
 WORK_GRACE = 15.0  # beyond IMAGINEER_STOP_SECONDS
