@@ -1,0 +1,124 @@
+"""`make bench`: what Imagineer costs beside the same work done plainly, as ratios measured in one run.
+
+Rounds alternate between us and the baseline, and medians are reported, so that a machine that is busy now and then
+harms both alike. Nothing here fails a build: it prints a table.
+"""
+
+import argparse
+import json
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import django
+from django.conf import settings
+
+ROOT = Path(__file__).resolve().parent.parent.parent
+STEPS = 20
+JOBS = 20
+
+
+@dataclass
+class Row:
+    name: str
+    ours: float
+    baseline: float
+    unit: str
+    ratio: float
+    target: str
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Imagineer's benchmarks.")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds per measurement (3)")
+    parser.add_argument("--only", choices=["queue", "latency", "loras"], help="one measurement")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = measure(Path(folder), options.rounds, options.only)
+    print_table(rows)
+    if options.json:
+        options.json.write_text(json.dumps([vars(row) for row in rows], indent=1))
+
+
+def measure(folder: Path, rounds: int, only: str | None) -> list[Row]:
+    from tests.bench.studio import open_studio
+
+    with open_studio(folder) as bench:
+        wanted: dict[str, Callable[[], Row]] = {
+            "queue": lambda: through_the_queue(bench, folder, rounds),
+            "latency": lambda: to_the_first_step(bench, max(5, rounds * 3)),
+            "loras": lambda: lora_changes(bench, folder, rounds),
+        }
+        return [run() for name, run in wanted.items() if only in (None, name)]
+
+
+def through_the_queue(bench: Any, folder: Path, rounds: int) -> Row:
+    """Pictures a second: 20 jobs of 20 steps through the queue, against a plain loop with the same model."""
+    side = bench.model.width
+    bench.finish([bench.order(steps=STEPS)])
+    ours, plain = [], []
+    for _ in range(rounds):
+        plain.append(baseline("loop", bench.model.location, STEPS, side, folder, JOBS))
+        started = time.perf_counter()
+        bench.finish([bench.order(steps=STEPS, seed=seed) for seed in range(JOBS)])
+        ours.append(time.perf_counter() - started)
+    mine, theirs = JOBS / statistics.median(ours), JOBS / statistics.median(plain)
+    return Row(f"{JOBS} jobs of {STEPS} steps", mine, theirs, "pictures/s", mine / theirs, "≥ 0.9")
+
+
+def to_the_first_step(bench: Any, times: int) -> Row:
+    """From POST to the report of the child's first step, worker warm and idle."""
+    bench.finish([bench.order(steps=STEPS)])
+    taken = []
+    for number in range(times):
+        started = time.perf_counter()
+        generation = bench.post(steps=STEPS, seed=number)
+        bench.until_first_step(generation)
+        taken.append(time.perf_counter() - started)
+        bench.finish([generation])
+    median = statistics.median(taken)
+    return Row("POST to first step", median, 0.5, "s", median / 0.5, "< 1 (0.5 s)")
+
+
+def lora_changes(bench: Any, folder: Path, rounds: int) -> Row:
+    """Ten pictures with three changes of LoRA, against loading the pipeline anew at each change."""
+    loras = bench.make_loras(folder, 4)
+    order = [0, 0, 1, 1, 1, 2, 2, 3, 3, 3]
+    side = bench.model.width
+    ours, plain = [], []
+    for _ in range(rounds):
+        paths = [str(loras[index].path) for index in order]
+        plain.append(baseline("reload", bench.model.location, STEPS, side, folder, *paths))
+        bench.finish([bench.order(steps=STEPS, lora=loras[0])])
+        started = time.perf_counter()
+        bench.finish([bench.order(steps=STEPS, seed=seed, lora=loras[index]) for seed, index in enumerate(order)])
+        ours.append(time.perf_counter() - started)
+    mine, theirs = statistics.median(ours), statistics.median(plain)
+    return Row("10 pictures, 3 LoRA changes", mine, theirs, "s", mine / theirs, "< 1")
+
+
+def baseline(*arguments: object) -> float:
+    command = [sys.executable, "-m", "tests.bench.plain", *map(str, arguments)]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return float(answer.stdout.strip().splitlines()[-1])
+
+
+def print_table(rows: list[Row]) -> None:
+    model = settings.STARTER_MODEL.name
+    print(f"{platform.machine()}, Python {platform.python_version()}, model {model}")
+    print(f"{'measurement':30} {'ours':>10} {'baseline':>10} {'unit':12} {'ratio':>6}  target")
+    for row in rows:
+        print(f"{row.name:30} {row.ours:10.3f} {row.baseline:10.3f} {row.unit:12} {row.ratio:6.2f}  {row.target}")
+
+
+if __name__ == "__main__":
+    django.setup()
+    main()
