@@ -6,11 +6,11 @@ that comes back says with Last-Event-ID what it knows already. Browsers come bac
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 from uuid import UUID
 
-from django.conf import settings
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.http.response import HttpResponseBase
 
@@ -20,14 +20,37 @@ from imagineer.run_answers import outlooks_of, run_fields, version_of
 from imagineer.runs import Run
 from imagineer.schemas import RunOut
 
-STREAMS = getattr(settings, "EVENT_STREAMS", 8)  # at once in one web process
-LIFE_SECONDS = getattr(settings, "EVENT_STREAM_SECONDS", 300.0)
+STREAMS = 8  # at once in one web process, which has twice as many threads
+STREAMS_EACH = 4  # of one user
+LIFE_SECONDS = 300.0
 POLL_SECONDS = 0.4
 FORECAST_SECONDS = 2.0  # a forecast costs more than a look at the row
 HEARTBEAT_SECONDS = 10.0
 RETRY_MILLISECONDS = 2000
 
-_places = threading.BoundedSemaphore(STREAMS)
+
+class Places:
+    """The streams that are open, counted by user, so that nobody takes them all."""
+
+    def __init__(self, total: int, each: int) -> None:
+        self.total = total
+        self.each = each
+        self._taken: Counter[int] = Counter()
+        self._lock = threading.Lock()
+
+    def take(self, user_id: int) -> bool:
+        with self._lock:
+            if self._taken.total() >= self.total or self._taken[user_id] >= self.each:
+                return False
+            self._taken[user_id] += 1
+            return True
+
+    def give_back(self, user_id: int) -> None:
+        with self._lock:
+            self._taken[user_id] -= 1
+
+
+_places = Places(STREAMS, STREAMS_EACH)
 
 
 def stream_events(request: HttpRequest, run: Run) -> HttpResponseBase:
@@ -35,8 +58,8 @@ def stream_events(request: HttpRequest, run: Run) -> HttpResponseBase:
     known = request.headers.get("Last-Event-ID", "")
     if run.is_terminal and known == version_of(RunOut(**run_fields(run, {}))):
         return HttpResponse(status=204)
-    if not _places.acquire(blocking=False):
-        raise unavailable(f"{STREAMS} event streams are open already; poll the run with its ETag meanwhile.", 15)
+    if not _places.take(request.user.pk or 0):
+        raise unavailable("Too many event streams are open; close some, or poll the run with its ETag.", 15)
     return StreamingHttpResponse(
         _Stream(request.user, run, known),
         content_type="text/event-stream",
@@ -48,6 +71,7 @@ class _Stream:
     """An iterator that gives its place back exactly once, even when nobody has begun to read it."""
 
     def __init__(self, user: Any, run: Run, known: str) -> None:
+        self._user_id = user.pk or 0
         self._events = _events(user, run, known)
         self._closed = False
 
@@ -58,7 +82,7 @@ class _Stream:
         self._events.close()  # type: ignore[attr-defined]  # a generator
         if not self._closed:
             self._closed = True
-            _places.release()
+            _places.give_back(self._user_id)
 
 
 def _events(user: Any, run: Run, known: str) -> Iterator[bytes]:

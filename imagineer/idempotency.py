@@ -72,7 +72,8 @@ def _repeat(request: HttpRequest, kept: IdempotencyKey) -> JsonResponse:
 
 
 def _kept(request: HttpRequest, key: str) -> IdempotencyKey | None:
-    return IdempotencyKey.objects.filter(user_id=request.user.pk, key=key).first()
+    user: Any = request.user
+    return IdempotencyKey.objects.filter(user=user, key=key).first()
 
 
 def _key_of(request: HttpRequest) -> str | None:

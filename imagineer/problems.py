@@ -21,7 +21,7 @@ from imagineer.middleware import request_id
 API_PREFIX = "/api/"
 MEDIA_TYPE = "application/problem+json"
 RETRY_SECONDS = 5  # after which a store that is busy or full is worth another try
-_KEPT_HEADERS = ("Allow", "Retry-After", "WWW-Authenticate", "Content-Range", "Vary", "Set-Cookie")
+_OF_THE_OLD_BODY = ("Content-Type", "Content-Length", "Content-Disposition", "Cache-Control", "ETag")
 _DEFAULT_DETAILS = {
     400: "The request can't be understood.",
     403: "You may not do this.",
@@ -199,7 +199,7 @@ def _message(item: dict[str, Any]) -> str:
 
 
 class ProblemMiddleware:
-    """Gives the refusals of Django itself the same form, and lets HEAD ask wherever GET may."""
+    """Gives Django's own refusals the same form, lets HEAD ask wherever GET may, and keeps answers out of caches."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -213,11 +213,13 @@ class ProblemMiddleware:
         response = self.get_response(request)
         if response.status_code >= 400 and not response.get("Content-Type", "").startswith(MEDIA_TYPE):
             response = _restate(response)
+        # What one caller was told is nobody else's; calls that say otherwise have said so already.
+        response.headers.setdefault("Cache-Control", "private, no-cache")
         return _without_body(response) if is_head else response
 
 
 def _restate(response: HttpResponseBase) -> HttpResponse:
-    headers = {name: response[name] for name in _KEPT_HEADERS if name in response}
+    headers = {name: value for name, value in response.items() if name not in _OF_THE_OLD_BODY}
     if "GET" in headers.get("Allow", ""):
         headers["Allow"] = ", ".join(sorted({"HEAD", *headers["Allow"].replace(" ", "").split(",")}))
     restated = problem_response(Problem(response.status_code, headers=headers))

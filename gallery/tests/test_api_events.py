@@ -1,5 +1,4 @@
 import json
-import threading
 import time
 
 import pytest
@@ -130,7 +129,7 @@ def test_whose_runs_can_be_followed(member, stranger, operator, run):
 
 @pytest.fixture
 def two_places(monkeypatch):
-    monkeypatch.setattr(events_stream, "_places", threading.BoundedSemaphore(2))
+    monkeypatch.setattr(events_stream, "_places", events_stream.Places(2, each=2))
 
 
 def test_there_are_only_so_many_places(member, run, two_places):
@@ -146,6 +145,16 @@ def test_there_are_only_so_many_places(member, run, two_places):
     fourth = follow(member, run)
     assert fourth.status_code == 200
     for response in (third, fourth, first):
+        response.close()
+
+
+def test_nobody_takes_all_places(member, operator, run, monkeypatch):
+    monkeypatch.setattr(events_stream, "_places", events_stream.Places(3, each=2))
+    open_streams = [follow(member, run) for _ in range(3)]
+    assert [response.status_code for response in open_streams] == [200, 200, 503]
+    open_streams.append(follow(operator, run))
+    assert open_streams[-1].status_code == 200
+    for response in open_streams:
         response.close()
 
 

@@ -69,8 +69,12 @@ def test_they_count_what_there_is(member, operator):
 
 @pytest.mark.parametrize(
     ("labels", "value", "line"),
-    [({}, 3, "imagineer_x 3"), ({"a": 'q"\\\n'}, 0.5, r'imagineer_x{a="q\"\\\n"} 0.5'), ({}, 2**40, "imagineer_x 1099511627776")],
-)  # fmt: skip
+    [
+        ({}, 3, "imagineer_x 3"),
+        ({}, 2**40, "imagineer_x 1099511627776"),
+        ({"a": 'q"\\\n'}, 0.5, r'imagineer_x{a="q\"\\\n"} 0.5'),
+    ],
+)
 def test_the_format_is_prometheus(labels, value, line):
     assert list(Gauge("x", "Help.", [(labels, value)]).lines()) == [
         "# HELP imagineer_x Help.",

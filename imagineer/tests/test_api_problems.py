@@ -33,6 +33,13 @@ def test_unknown_paths_are_problems(db, path):
     assert problem(Client().get(path), 404)["title"] == "Not Found"
 
 
+@pytest.mark.parametrize("path", ["/api/v1/nothing", "/api/v1/generations"])
+def test_problems_keep_the_security_headers(db, path):
+    response = Client().get(path)
+    assert response["X-Content-Type-Options"] == "nosniff"
+    assert "default-src 'none'" in response["Content-Security-Policy"]
+
+
 def test_unknown_pages_are_not(db):
     assert Client().get("/nothing")["Content-Type"].startswith("text/html")
 
@@ -59,6 +66,10 @@ def test_head_answers_like_get_without_a_body(db):
     assert head["Content-Length"] == str(len(get.content))
     problem_head = Api().head("/nothing")
     assert (problem_head.status_code, problem_head.content) == (404, b"")
+
+
+def test_answers_stay_out_of_shared_caches(member):
+    assert Api(member).get("/generations")["Cache-Control"] == "private, no-cache"
 
 
 def test_the_request_id_is_echoed(db):
