@@ -1,0 +1,3 @@
+from training.starter.cli import main
+
+raise SystemExit(main())
