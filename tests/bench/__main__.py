@@ -6,6 +6,7 @@ harms both alike. Nothing here fails a build: it prints a table.
 
 import argparse
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -19,6 +20,13 @@ from typing import Any
 
 import django
 from django.conf import settings
+
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "imagineer.settings")
+django.setup()
+
+from gallery.models import Generation  # noqa: E402
+from imagineer import fairness  # noqa: E402
+from tests.bench.studio import open_studio  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 STEPS = 20
@@ -38,7 +46,7 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Imagineer's benchmarks.")
     parser.add_argument("--rounds", type=int, default=3, help="rounds per measurement (3)")
-    parser.add_argument("--only", choices=["queue", "latency", "loras"], help="one measurement")
+    parser.add_argument("--only", choices=["queue", "latency", "loras", "eta"], help="one measurement")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -49,13 +57,12 @@ def main() -> None:
 
 
 def measure(folder: Path, rounds: int, only: str | None) -> list[Row]:
-    from tests.bench.studio import open_studio
-
     with open_studio(folder) as bench:
         wanted: dict[str, Callable[[], Row]] = {
             "queue": lambda: through_the_queue(bench, folder, rounds),
             "latency": lambda: to_the_first_step(bench, max(5, rounds * 3)),
             "loras": lambda: lora_changes(bench, folder, rounds),
+            "eta": lambda: promised_ends(bench),
         }
         return [run() for name, run in wanted.items() if only in (None, name)]
 
@@ -105,6 +112,19 @@ def lora_changes(bench: Any, folder: Path, rounds: int) -> Row:
     return Row("10 pictures, 3 LoRA changes", mine, theirs, "s", mine / theirs, "< 1")
 
 
+def promised_ends(bench: Any) -> Row:
+    """What eight people in the queue are told, against when their pictures are there; median of the eight."""
+    bench.finish([bench.order(steps=STEPS) for _ in range(3)])
+    waiting = [bench.order(steps=STEPS, seed=seed) for seed in range(8)]
+    asked = time.time()
+    told = fairness.forecast("generation")
+    bench.finish(waiting)
+    ends = [Generation.objects.get(pk=run.pk).finished_at.timestamp() - asked for run in waiting]
+    promised = [told[run.pk].seconds for run in waiting]
+    ratio = statistics.median(promise / end for promise, end in zip(promised, ends, strict=True))
+    return Row("promised end, 8 in the queue", promised[-1], ends[-1], "s", ratio, "0.7 to 1.4")
+
+
 def baseline(*arguments: object) -> float:
     command = [sys.executable, "-m", "tests.bench.plain", *map(str, arguments)]
     answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
@@ -120,5 +140,4 @@ def print_table(rows: list[Row]) -> None:
 
 
 if __name__ == "__main__":
-    django.setup()
     main()
