@@ -260,7 +260,7 @@ class DiffusionModelAdmin(RegistryAdmin):
             return
         chosen[0].make_default()
         Event.record(request.user, "make default", chosen[0])
-        messages.success(request, f"{chosen[0]} is the default now.")
+        messages.success(request, f"The default model is {chosen[0]} now.")
 
 
 @admin.register(Lora)

@@ -66,7 +66,7 @@ class GenerationForm(forms.Form):
     @property
     def more_has_errors(self) -> bool:
         """Whether something in the folded part needs to be seen."""
-        return any(self[name].errors for name in ("steps", "guidance", "sampler", "upscale"))
+        return any(self[name].errors for name in ("steps", "guidance", "sampler", "upscale", "visibility"))
 
     def clean(self) -> dict[str, Any]:
         values: dict[str, Any] = super().clean() or self.cleaned_data

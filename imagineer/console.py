@@ -4,6 +4,7 @@ from typing import Any
 
 from django.contrib import admin
 from django.contrib.auth.views import redirect_to_login
+from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, resolve_url
 
@@ -37,8 +38,13 @@ class Console(admin.AdminSite):
         return super().index(request, {"board": look(self), **(extra_context or {})})
 
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-        """There is one log-in, with its rate limits: the site's."""
-        return redirect_to_login(request.get_full_path(), resolve_url("account_login"))
+        """There is one log-in, with its rate limits: the site's. Whoever came through it and may not in stays out."""
+        if self.has_permission(request):
+            return redirect("admin:index")
+        if request.user.is_authenticated:
+            raise PermissionDenied
+        wanted = request.GET.get("next") or resolve_url("admin:index")
+        return redirect_to_login(wanted, resolve_url("account_login"))
 
     def password_change(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return redirect("account_change_password")

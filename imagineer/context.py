@@ -5,9 +5,11 @@ from typing import Any
 from django.conf import settings
 from django.http import HttpRequest
 
+from imagineer.accounts import form_is_open
+
 
 def site(request: HttpRequest) -> dict[str, Any]:
     return {
-        "signup_open": settings.SIGNUP_OPEN or bool(settings.SIGNUP_ALLOW),
+        "signup_open": form_is_open(),
         "google": settings.GOOGLE_CLIENT_ID,
     }

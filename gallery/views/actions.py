@@ -6,7 +6,8 @@ from typing import NoReturn
 from uuid import UUID
 
 from django.contrib import messages
-from django.contrib.auth.decorators import login_required
+from django.contrib.auth.decorators import login_required, permission_required
+from django.core.exceptions import PermissionDenied
 from django.forms import BaseForm
 from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
@@ -33,6 +34,8 @@ def action(act: Act) -> Callable[..., HttpResponse]:
     @wraps(act)
     def view(request: HttpRequest, pk: UUID) -> HttpResponse:
         image = get_trashed_image(request.user, pk) if act is _restore else get_image(request.user, pk)
+        if not pictures.may_edit(request.user, image):
+            raise PermissionDenied
         try:
             sentence, level = act(request, image), messages.SUCCESS
         except (Invalid, Conflict, TooMany) as refusal:
@@ -79,6 +82,7 @@ publish, unpublish, describe, trash, restore = map(action, (_publish, _unpublish
 
 
 @login_required
+@permission_required("gallery.add_generation", raise_exception=True)
 @require_POST
 def verify(request: HttpRequest, pk: UUID) -> HttpResponse:
     """Makes the picture's generation again and compares: the card on the create page tells the verdict."""

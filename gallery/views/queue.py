@@ -4,7 +4,7 @@ from uuid import UUID
 
 from django.contrib import messages
 from django.contrib.auth.decorators import login_required
-from django.http import FileResponse, Http404, HttpRequest, HttpResponse
+from django.http import Http404, HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.cache import never_cache
 from django.views.decorators.http import require_POST, require_safe
@@ -65,12 +65,16 @@ def cancel(request: HttpRequest, pk: UUID) -> HttpResponse:
 @login_required
 @require_safe
 @never_cache
-def preview(request: HttpRequest, pk: UUID) -> FileResponse:
+def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
     """The forming picture: its owner's and the operators' to see."""
     found = Generation.objects.visible_to(request.user).filter(pk=pk).first()
-    if found is None or not found.preview_path.is_file():
+    try:
+        picture = found.preview_path.read_bytes() if found else None
+    except FileNotFoundError:  # the job has ended meanwhile
+        picture = None
+    if picture is None:
         raise Http404("There is no preview of this picture.")
-    return FileResponse(found.preview_path.open("rb"), content_type="image/jpeg")
+    return HttpResponse(picture, content_type="image/jpeg")
 
 
 def _render_panel(request: HttpRequest) -> HttpResponse:
