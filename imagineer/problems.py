@@ -223,9 +223,7 @@ def _restate(response: HttpResponseBase) -> HttpResponse:
     if "GET" in headers.get("Allow", ""):
         headers["Allow"] = ", ".join(sorted({"HEAD", *headers["Allow"].replace(" ", "").split(",")}))
     restated = problem_response(Problem(response.status_code, headers=headers))
-    restated.cookies = response.cookies
-    response.close()
-    return restated
+    return _replace(response, restated)
 
 
 def _without_body(response: HttpResponseBase) -> HttpResponse:
@@ -233,8 +231,13 @@ def _without_body(response: HttpResponseBase) -> HttpResponse:
     if length is None and isinstance(response, HttpResponse):
         length = str(len(response.content))
     bare = HttpResponse(status=response.status_code, headers=dict(response.items()))
-    bare.cookies = response.cookies
     if length is not None:
         bare["Content-Length"] = length
-    response.close()
-    return bare
+    return _replace(response, bare)
+
+
+def _replace(old: Any, new: Any) -> Any:
+    """What the old response holds (a file, a stream's place) is let go with the new one."""
+    new.cookies = old.cookies
+    new._resource_closers.extend(old._resource_closers)
+    return new

@@ -3,6 +3,8 @@
 from typing import Any
 
 from django.contrib.auth.models import Group
+from django.core.signals import request_finished
+from django.db import close_old_connections
 from django.test import Client
 
 from imagineer.models import ApiToken, User
@@ -38,3 +40,16 @@ def field_errors(response: Any) -> dict[str, str]:
     assert response.status_code == 422, response.content
     assert response["Content-Type"] == "application/problem+json"
     return {error["field"]: error["message"] for error in response.json()["errors"]}
+
+
+def hang_up(response: Any) -> None:
+    """Closes a stream as a web server does when its caller is gone, but keeps the test's database connection."""
+    if response.streaming:
+        response._iterator.close()  # when its reading has begun, the test client's own wrapper closes it all
+    if response.closed:
+        return
+    request_finished.disconnect(close_old_connections)
+    try:
+        response.close()
+    finally:
+        request_finished.connect(close_old_connections)

@@ -62,7 +62,8 @@ def list_loras(request: HttpRequest, query: Query[LoraListQuery]) -> Page[LoraOu
 def get_lora(request: HttpRequest, lora_id: str, query: Query[LoraQuery]) -> LoraOut:
     """By its id or its slug."""
     by_id = Q(pk=int(lora_id)) if is_row_id(lora_id) else Q(pk__in=())
-    lora = _known(Lora, request).filter(by_id | Q(slug=lora_id)).order_by("pk").first()
+    named = by_id | Q(slug=lora_id) if lora_id.isprintable() else by_id  # PostgreSQL won't even compare with NUL
+    lora = _known(Lora, request).filter(named).order_by("pk").first()
     if lora is None:
         raise Http404("There is no such LoRA.")
     return _lora_out(lora, _model(query.model))

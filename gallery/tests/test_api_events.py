@@ -8,7 +8,7 @@ from gallery.tests.makers import make_generation
 from imagineer import events_stream
 from imagineer.models import User
 from imagineer.runs import RunStatus
-from tests.people import Api
+from tests.people import Api, hang_up
 
 pytestmark = pytest.mark.django_db
 
@@ -88,11 +88,11 @@ def test_a_run_that_has_ended_is_told_once(member, model, end):
 def test_whoever_comes_back_hears_only_what_is_new(member, run):
     stream = Follower(follow(member, run))
     event_id, _ = stream.event()
-    stream.response.close()
+    hang_up(stream.response)
     again = Follower(follow(member, run, last=event_id))
     run.claim("worker")
     assert again.event()[1]["status"] == "running"
-    again.response.close()
+    hang_up(again.response)
 
 
 def test_a_silent_stream_shows_that_it_is_alive(member, run, monkeypatch):
@@ -100,7 +100,7 @@ def test_a_silent_stream_shows_that_it_is_alive(member, run, monkeypatch):
     stream = Follower(follow(member, run))
     stream.event()
     assert next(stream.chunks).startswith(b": ")
-    stream.response.close()
+    hang_up(stream.response)
 
 
 def test_a_stream_lives_only_so_long(member, run, monkeypatch):
@@ -123,7 +123,7 @@ def test_whose_runs_can_be_followed(member, stranger, operator, run):
     for user, status in ((stranger, 404), (None, 401), (operator, 200)):
         response = follow(user, run)
         assert response.status_code == status
-        response.close()
+        hang_up(response)
     assert Api(member, "write").get(f"/runs/{run.pk}/events").status_code == 403
 
 
@@ -138,14 +138,19 @@ def test_there_are_only_so_many_places(member, run, two_places):
     assert (refused.status_code, refused["Retry-After"]) == (503, "15")
     assert refused["Content-Type"] == "application/problem+json"
     Follower(first)
-    first.close()
+    hang_up(first)
     third = follow(member, run)
     assert third.status_code == 200
-    second.close()  # nobody has begun to read this one
+    hang_up(second)  # nobody has begun to read this one
     fourth = follow(member, run)
     assert fourth.status_code == 200
     for response in (third, fourth, first):
-        response.close()
+        hang_up(response)
+
+
+def test_head_gives_its_place_back(member, run, two_places):
+    for _ in range(3):
+        assert Api(member).head(f"/runs/{run.pk}/events").status_code == 200
 
 
 def test_nobody_takes_all_places(member, operator, run, monkeypatch):
@@ -155,7 +160,7 @@ def test_nobody_takes_all_places(member, operator, run, monkeypatch):
     open_streams.append(follow(operator, run))
     assert open_streams[-1].status_code == 200
     for response in open_streams:
-        response.close()
+        hang_up(response)
 
 
 def test_a_stream_that_has_ended_gives_its_place_back(member, model, two_places):

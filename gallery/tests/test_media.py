@@ -10,7 +10,7 @@ from django.test import Client
 
 from gallery.models import Rating, Visibility
 from gallery.services.ranges import ByteRange, NotSatisfiable, parse_range
-from tests.people import Api
+from tests.people import Api, hang_up
 
 PUBLIC = {"visibility": Visibility.PUBLIC, "rating": Rating.SAFE}
 SECRET = b"a secret owl"
@@ -210,7 +210,7 @@ def test_a_file_is_closed_when_the_caller_hangs_up(member, picture):
     response = Api(member).get(files_of(image)[0])
     assert next(iter(response.streaming_content)).startswith(b"\x89PNG")
     assert image.sha256 in open_files()
-    response.close()
+    hang_up(response)
     assert image.sha256 not in open_files()
 
 

@@ -9,6 +9,7 @@ from django.core.management import CommandError, call_command
 from django.test import Client
 
 from imagineer.management.commands.openapi import document_text
+from tests.people import hang_up
 
 COMMITTED = Path(settings.BASE_DIR) / "openapi.json"
 
@@ -47,7 +48,7 @@ def test_the_documentation_asks_no_other_host(db):
     assert b"/static/ninja/swagger-ui-bundle.js" in page.content
     script = Client().get("/static/ninja/swagger-ui-bundle.js")
     assert script.status_code == 200
-    script.close()
+    hang_up(script)
 
 
 HEAVY = ("torch", "diffusers", "transformers", "peft", "scrapy", "twisted", "docker", "numpy")
