@@ -11,7 +11,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 TEST_PROGRAMS := chromium:chromium initdb:postgresql redis-server:redis-server
 POSTGRES_BIN := $(lastword $(sort $(wildcard /usr/lib/postgresql/*/bin)))
 PYTEST ?= $(BIN)/python -m pytest
-PACKAGES := imagineer gallery training tests manage.py
+PACKAGES := imagineer gallery training tests conftest.py manage.py
 
 RUN_STAMP := $(VENV)/.installed-$(firstword $(shell cksum < requirements.txt))
 DEV_STAMP := $(VENV)/.installed-dev-$(firstword $(shell cat requirements.txt requirements-dev.txt | cksum))
@@ -83,7 +83,6 @@ lint: $(DEV_STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/python manage.py makemigrations --check --dry-run
 	$(BIN)/lint-imports
-	$(BIN)/djlint templates --check --quiet
 	$(BIN)/djlint templates --lint --quiet
 	$(BIN)/hadolint Dockerfile
 
@@ -93,7 +92,6 @@ types: $(DEV_STAMP)
 format: $(DEV_STAMP)
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
-	$(BIN)/djlint templates --reformat --quiet
 
 bench: $(DEV_STAMP)
 	$(BIN)/python -m tests.bench $(ARGS)

@@ -149,7 +149,7 @@ class ImageAdmin(ModelAdmin):
         ("File", {"fields": ("format", "width", "height", "bytes", "sha256", "deleted_at"), "classes": ("collapse",)}),
     )
 
-    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_readonly_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         shown = [name for _, options in self.fieldsets for name in options["fields"]]
         return [name for name in shown if name not in self.edited]
 
@@ -195,9 +195,9 @@ class RegistryAdmin(ModelAdmin):
     """Rows that `manage.py models` and `manage.py loras` write from the files; people set names, defaults, a switch."""
 
     edited: tuple[str, ...] = ()
-    actions = ("enable", "disable")
+    actions: tuple[str, ...] = ("enable", "disable")
 
-    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[str]:
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
         machine = [field.name for field in self.opts.fields if field.name not in (*self.edited, "modules", "id")]
         return [*self.edited, *machine]
 

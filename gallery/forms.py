@@ -50,7 +50,7 @@ class GenerationForm(forms.Form):
 
     def __init__(self, *args: Any, rows: Iterable[LoraRow] = (), **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self.rows = lora_rows(self.data) if self.is_bound else list(rows)
+        self.rows = lora_rows(self.data) if self.is_bound else list(rows)  # type: ignore[arg-type]
         self.loras_errors: list[str] = []
 
     @property
@@ -141,7 +141,7 @@ class PublishForm(forms.Form):
     rating = forms.ChoiceField(label="Rating", choices=[c for c in Rating.choices if c[0] != Rating.UNRATED])
 
 
-class DescriptionForm(forms.ModelForm):
+class DescriptionForm(forms.ModelForm):  # type: ignore[type-arg]
     class Meta:
         model = Image
         fields = ("title", "alt", "licence", "author")

@@ -21,14 +21,14 @@ from imagineer.models import ApiToken, Cluster, Event, MaintenanceRecord, User
 from imagineer.roles import MEMBER
 
 
-class NewUserForm(AdminUserCreationForm):
+class NewUserForm(AdminUserCreationForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = ("email", "name", "groups")
         field_classes: dict[str, type[forms.Field]] = {}
 
 
-class UserForm(UserChangeForm):
+class UserForm(UserChangeForm):  # type: ignore[type-arg]
     class Meta:
         model = User
         fields = "__all__"
@@ -36,7 +36,7 @@ class UserForm(UserChangeForm):
 
 
 @admin.register(User)
-class UserAdmin(ModelAdmin, DjangoUserAdmin):
+class UserAdmin(ModelAdmin, DjangoUserAdmin):  # type: ignore[type-arg]
     """Operators give and take roles; what concerns administrators is for administrators."""
 
     form = UserForm
@@ -103,7 +103,7 @@ class UserAdmin(ModelAdmin, DjangoUserAdmin):
     @admin.action(description="Deactivate the selected accounts", permissions=["change"])
     def deactivate(self, request: HttpRequest, users: QuerySet[User]) -> None:
         """At once: the next request of such an account is a stranger's. Nobody locks themselves out."""
-        self._set_active(request, users.exclude(pk=request.user.pk), active=False)
+        self._set_active(request, users.exclude(pk=request.user.pk), active=False)  # type: ignore[misc]
 
     def _set_active(self, request: HttpRequest, users: QuerySet[User], *, active: bool) -> None:
         changed = [user for user in users.filter(is_active=not active) if self.has_change_permission(request, user)]

@@ -5,6 +5,7 @@ With no variable set, everything is embedded: SQLite, files under var/, django-q
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import dj_database_url
 
@@ -112,7 +113,7 @@ MEDIA_ROOT = DATA_DIR / "media"
 STATIC_URL = "/static/"
 STATIC_ROOT = DATA_DIR / "static"
 STATICFILES_DIRS = [BASE_DIR / "static"]
-STORAGES = {
+STORAGES: dict[str, dict[str, Any]] = {
     "default": {"BACKEND": "imagineer.storage.DurableFileSystemStorage", "OPTIONS": {"location": MEDIA_ROOT}},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"

@@ -61,7 +61,7 @@ def load_object(text: str, limit: int = GRAPH_LIMIT) -> dict[str, Any] | None:
     if len(text) > limit or text.lstrip()[:1] != "{":
         return None
     try:
-        return _Cleaner().clean(json.loads(text, parse_constant=lambda _: None), 0)  # type: ignore[no-any-return]
+        return _Cleaner().clean(json.loads(text, parse_constant=lambda _: None), 0)
     except (ValueError, RecursionError):
         return None
 

@@ -119,7 +119,7 @@ def _start_image(request: HttpRequest, wanted: str | None) -> Image | None:
 
 def _results(request: HttpRequest) -> dict[str, Any]:
     """The newest cards and the one that the address names; a page without script waits for `follow`."""
-    own = Generation.objects.filter(created_by=request.user)
+    own = Generation.objects.filter(created_by=request.user)  # type: ignore[misc]  # members only
     cards = make_cards(with_details(own.order_by("-created_at", "-id"))[:SHOWN])
     named = _uuid(request.GET.get("generation"))
     if named and all(card.generation.pk != named for card in cards):

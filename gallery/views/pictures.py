@@ -10,10 +10,11 @@ from gallery.forms import DescriptionForm, PublishForm
 from gallery.models import Generation, Image, Rating, Visibility
 from gallery.models.image import ImageQuerySet
 from gallery.services.lineage import lineage_of
-from gallery.services.pictures import get_image, get_trashed_image, may_edit, parsed_id, trashed_images
+from gallery.services.pictures import get_image, get_trashed_image, may_edit, trashed_images
 from gallery.views.listing import neighbours, render_listing
 from gallery.views.media import may_see_gated
 from gallery.views.viewer import has_confirmed, may_generate
+from imagineer.ids import parsed_id
 
 
 @require_safe

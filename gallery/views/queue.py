@@ -78,7 +78,8 @@ def preview(request: HttpRequest, pk: UUID) -> HttpResponse:
 
 
 def _render_panel(request: HttpRequest) -> HttpResponse:
-    active = Generation.objects.filter(created_by=request.user).active().order_by("created_at")
+    own = Generation.objects.filter(created_by=request.user)  # type: ignore[misc]  # members only
+    active = own.active().order_by("created_at")
     cards = make_cards(with_details(active)[:PANEL])
     cards.sort(key=lambda card: card.position or 0)
     template = "gallery/_queue_panel.html" if is_htmx(request) else "gallery/queue.html"

@@ -98,7 +98,7 @@ def _parse(text: bytes, name: str) -> dict[str, Any]:
         raise WeightsRefused(f"The header of {name} lists more than {TENSOR_LIMIT:,} tensors.")
     if not document.keys() - {"__metadata__"}:
         raise WeightsRefused(f"{name} holds no tensors.")
-    return document  # type: ignore[no-any-return]  # the text starts with "{"
+    return document
 
 
 class _DuplicateKeyError(ValueError):

@@ -67,7 +67,7 @@ def load_catalogue(work: Path) -> Catalogue:
         catalogue = render_catalogue(fetch_sources(work))
         names.write_text(json.dumps([asdict(thing) for thing in catalogue.things]))
         partial = work / ".catalogue.partial.npz"
-        np.savez_compressed(partial, **catalogue.pictures)
+        np.savez_compressed(partial, **catalogue.pictures)  # type: ignore[arg-type]
         partial.rename(cache)
     things = [Thing(**{**row, "keywords": tuple(row["keywords"])}) for row in json.loads(names.read_text())]
     with np.load(cache) as stored:

@@ -23,6 +23,8 @@ def train_tokenizer(captions: Iterable[str], *, vocabulary: int, length: int, fo
     tokenizer.train_from_iterator(captions, _trainer(vocabulary))
     tokenizer.add_special_tokens([START, END])
     start, end = tokenizer.token_to_id(START), tokenizer.token_to_id(END)
+    assert start is not None
+    assert end is not None
     tokenizer.post_processor = processors.RobertaProcessing((END, end), (START, start), add_prefix_space=False)
     return _save(tokenizer, length, folder)
 

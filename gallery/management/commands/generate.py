@@ -140,7 +140,7 @@ def _watch(pk: Any, over: threading.Event) -> None:
 
 
 def _print(generation: Generation, out: Path | None, *, as_json: bool) -> None:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for image in Image.objects.filter(generation=generation).order_by("index"):
         path = Path(default_storage.path(image.original_key)) if out is None else _copy(image, out)
         rows.append({"id": str(image.pk), "file": str(path), "seed": image.seed, "sha256": image.sha256})

@@ -53,9 +53,8 @@ class Command(BaseCommand):
             return
         for model in models:
             star = "*" if model.is_default else " "
-            print(
-                f"{star} {model.slug:30} {model.family:8} {model.width}×{model.height}  {model.reason or model.location}"
-            )
+            where = model.reason or model.location
+            print(f"{star} {model.slug:30} {model.family:8} {model.width}×{model.height}  {where}")
 
     def _check(self, options: dict[str, Any]) -> None:
         models = list(DiffusionModel.objects.all())
