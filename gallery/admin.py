@@ -51,7 +51,7 @@ class GenerationAdmin(RunAdmin):
         first = Prefetch("images", Image.objects.filter(index=0), to_attr="first_pictures")
         return super().get_queryset(request).prefetch_related(first)
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def thumbnail(self, generation: Any) -> SafeString:
         return picture_cell(generation.first_pictures[0] if generation.first_pictures else None)
 
@@ -164,11 +164,11 @@ class ImageAdmin(ModelAdmin):
         given = {name: form.cleaned_data[name] for name in form.changed_data}
         pictures.update_image(request.user, obj, ImageChanges(**given))
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def thumbnail(self, image: Image) -> SafeString:
         return picture_cell(image)
 
-    @admin.display(description="picture", ordering="title")
+    @admin.display(description="name", ordering="title")
     def called(self, image: Image) -> str:
         return (image.title or image.alt)[:60] or str(image.pk)
 
@@ -282,6 +282,6 @@ class LoraAdmin(RegistryAdmin):
     search_fields = ("name", "slug", "description")
     edited = ("name", "enabled", "default_weight", "trigger_words", "description", "licence")
 
-    @admin.display(description="")
+    @admin.display(description="picture")
     def thumbnail(self, lora: Lora) -> SafeString:
         return picture_cell(lora.preview)
