@@ -1,6 +1,10 @@
 # make run    everything a studio needs, on http://127.0.0.1:8000; Ctrl-C stops it
 # make test   installs what the tests need and runs all of them
-# make help   the rest
+# make check  the round before a commit: format, lint, types, migrations, import contracts, then the fast tests
+# make test-postgres   the fast tests on a PostgreSQL server that is started for them and thrown away
+# make bench  how fast it is, against a plain loop; make bench-starter: what the starter model draws
+# make format, make lint, make types, make lock-check, make clean
+# ARGS="…" is handed on to pytest and the benchmarks: make test ARGS="tests/ops -x"
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -71,7 +75,6 @@ debian:
 test: $(DEV_STAMP) debian
 	$(PYTEST) $(ARGS)
 
-# The fast tests once more, on a PostgreSQL server that is started for them and thrown away.
 test-postgres: $(DEV_STAMP) debian
 	$(BIN)/python -m tests.postgres $(PYTEST) -m "not slow" $(ARGS)
 
@@ -111,4 +114,3 @@ clean:
 
 help:
 	@sed -n 's/^# make/make/p' $(MAKEFILE_LIST)
-	@echo "make check  format, lint, types, migrations, import contracts, then the fast tests"
