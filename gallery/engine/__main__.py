@@ -16,7 +16,7 @@ from gallery.engine.session import Session
 def main() -> int:
     options = _options()
     _settle_environment(options.threads)
-    channel = Channel(sys.stdin.buffer, take_stdout())
+    channel = Channel(sys.stdin.fileno(), take_stdout())
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: channel.close())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal; the parent decides

@@ -6,6 +6,7 @@ import json
 import os
 import sys
 import threading
+from collections.abc import Iterator
 from queue import Empty, SimpleQueue
 from typing import Any, BinaryIO
 
@@ -14,6 +15,7 @@ from gallery.engine.protocol import MAX_LINE
 
 Message = dict[str, Any]
 _JOBS = ("generate", "upscale")
+_PIECE = 1 << 16
 
 
 def take_stdout() -> BinaryIO:
@@ -28,7 +30,7 @@ def take_stdout() -> BinaryIO:
 class Channel:
     """A thread reads requests, so that a cancel is seen while a job runs. `inbox` gets None at the end."""
 
-    def __init__(self, source: BinaryIO, sink: BinaryIO) -> None:
+    def __init__(self, source: int, sink: BinaryIO) -> None:
         self.inbox: SimpleQueue[Message | None] = SimpleQueue()
         self._source = source
         self._sink = sink
@@ -70,10 +72,9 @@ class Channel:
         self._cancelled.discard(job)
 
     def _read(self) -> None:
-        while line := self._source.readline(MAX_LINE + 1):
+        for line in read_lines(self._source):
             message = _parse(line)
             if message is None:
-                self._skip(line)
                 self.send(_refusal())
             elif message.get("op") == "shutdown":
                 break
@@ -91,9 +92,19 @@ class Channel:
             self._waiting.add(job)
         self.inbox.put(message)
 
-    def _skip(self, line: bytes) -> None:
-        while line and not line.endswith(b"\n"):
-            line = self._source.readline(MAX_LINE + 1)
+
+def read_lines(source: int) -> Iterator[bytes]:
+    """Lines of a file descriptor without their ends; of one longer than MAX_LINE only so much.
+
+    No buffered file object: its lock, held by a thread that waits for input, would abort Python at exit.
+    """
+    pending = b""
+    while piece := os.read(source, _PIECE):
+        *lines, rest = (pending + piece).split(b"\n")
+        yield from lines
+        pending = rest[: MAX_LINE + 1]
+    if pending:
+        yield pending
 
 
 def _parse(line: bytes) -> Message | None:

@@ -76,14 +76,14 @@ class Denoiser:
         if start is not None and steps == 0:
             return start
         scheduler = self._scheduler(generators, noise)
-        latents = self._begin(scheduler, noise, start, steps)
+        times = self._times(scheduler, steps)
+        latents = self._begin(scheduler, noise, start, times)
         arguments = step_arguments(scheduler, generators if len(generators) > 1 else generators[0])
-        calls = len(scheduler.timesteps)
-        for call, time in enumerate(scheduler.timesteps, 1):
+        for call, time in enumerate(times, 1):
             prediction = self._predict(scheduler.scale_model_input(latents, time), time)
             output = scheduler.step(prediction, time, latents, **arguments)
             latents = output[0]
-            on_step(-(-call * steps // calls), partial(_estimate, scheduler, output))
+            on_step(-(-call * steps // len(times)), partial(_estimate, scheduler, output))
         return latents
 
     def _scheduler(self, generators: list[torch.Generator], noise: torch.Tensor) -> Any:
@@ -93,14 +93,20 @@ class Denoiser:
             scheduler.noise_sampler = BrownianNoise(generators, noise)
         return scheduler
 
-    def _begin(self, scheduler: Any, noise: torch.Tensor, start: torch.Tensor | None, steps: int) -> torch.Tensor:
+    def _times(self, scheduler: Any, steps: int) -> torch.Tensor:
+        """The last so many steps' times; the scheduler keeps them all, it counts from both ends."""
         first = (self.plan.steps - steps) * scheduler.order
-        scheduler.timesteps = scheduler.timesteps[first:]
         if hasattr(scheduler, "set_begin_index"):  # else it looks for its place by time, and times may repeat
             scheduler.set_begin_index(first)
-        if start is None or first == 0:
+        times: torch.Tensor = scheduler.timesteps[first:]
+        return times
+
+    def _begin(
+        self, scheduler: Any, noise: torch.Tensor, start: torch.Tensor | None, times: torch.Tensor
+    ) -> torch.Tensor:
+        if start is None or len(times) == len(scheduler.timesteps):
             return noise * float(scheduler.init_noise_sigma)
-        noised: torch.Tensor = scheduler.add_noise(start, noise, scheduler.timesteps[:1].repeat(self.batch))
+        noised: torch.Tensor = scheduler.add_noise(start, noise, times[:1].repeat(self.batch))
         return noised
 
     def _predict(self, sample: torch.Tensor, time: torch.Tensor) -> torch.Tensor:

@@ -66,6 +66,16 @@ def prepare_torch(threads: int | None) -> None:
     torch.set_grad_enabled(False)
 
 
+def quieten_libraries() -> None:
+    """Their advice is for programmers, and their progress bars for terminals."""
+    import diffusers
+    import transformers
+
+    diffusers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+
+
 def keep_freed_memory() -> None:
     """Lets glibc reuse big blocks instead of giving each back to the kernel: a third less system
     time on a CPU.

@@ -16,7 +16,7 @@ from diffusers import AutoencoderKL, UNet2DConditionModel
 from transformers import CLIPTextModel, CLIPTextModelWithProjection, CLIPTokenizer
 
 from gallery.engine.devices import Device
-from gallery.engine.errors import EngineError
+from gallery.engine.errors import Cancelled, EngineError, is_out_of_memory
 from gallery.engine.files import fingerprint, read_config, weight_files
 from gallery.engine.protocol import ModelSpec
 
@@ -63,9 +63,12 @@ def load_model(spec: ModelSpec, device: Device, notice: Notice) -> LoadedModel:
     before = fingerprint(location)
     try:
         model = _loader(location)(spec, location, device, notice)
-    except (EngineError, MemoryError):
+    except (EngineError, Cancelled):
         raise
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except Exception as error:
+        if is_out_of_memory(error):
+            raise
+        # The loaders complain about a model's files with every kind of exception.
         raise EngineError("model", f"The model {spec.slug} could not be loaded: {_first_line(error)}") from error
     model.files = before
     model.place()

@@ -18,12 +18,16 @@ def open_picture(path: Path) -> Image.Image:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path, formats=FORMATS)
-            if picture.width * picture.height > MAX_PIXELS:
-                raise EngineError("invalid", f"{path.name} has more than 40 megapixels; choose a smaller picture.")
-            upright = ImageOps.exif_transpose(picture)
+            with Image.open(path, formats=FORMATS) as picture:
+                return _upright(picture, path.name)
     except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError) as error:
         raise EngineError("invalid", f"{path.name} can't be read as a picture; choose another one.") from error
+
+
+def _upright(picture: Image.Image, name: str) -> Image.Image:
+    if picture.width * picture.height > MAX_PIXELS:
+        raise EngineError("invalid", f"{name} has more than 40 megapixels; choose a smaller picture.")
+    upright = ImageOps.exif_transpose(picture)
     return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
 
 

@@ -64,23 +64,28 @@ def linear_map(model: LoadedModel) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 def _fit(model: LoadedModel) -> tuple[torch.Tensor, torch.Tensor]:
-    """Least squares between the latents and the colours of coloured noise that the autoencoder
-    encodes, 60 ms.
-    """
+    """Least squares between the latents and the colours of random patchworks that the autoencoder encodes."""
     generator = torch.Generator().manual_seed(0)
     sources, targets = [], []
-    for cells in (2, 4, 8, 16):
-        colours = torch.randint(0, 256, (cells, cells, 3), generator=generator, dtype=torch.uint8)
-        picture = Image.frombytes("RGB", (cells, cells), bytes(colours.numpy().data)).resize(
-            (64, 64), Image.Resampling.BICUBIC
-        )
+    for cells in (1, 2, 4) * 4:
+        picture = _patchwork(cells, generator)
         latents = encode_picture(model, picture)[0].cpu()
         small = picture.resize((latents.shape[2], latents.shape[1]), Image.Resampling.BOX)
         sources.append(latents.flatten(1).T)
         targets.append(torch.frombuffer(bytearray(small.tobytes()), dtype=torch.uint8).view(-1, 3) / 127.5 - 1)
     source = torch.cat(sources)
     known = torch.cat([source, torch.ones(len(source), 1)], dim=1)
-    # The normal equations with a touch of ridge: a untrained autoencoder's channels may depend on each other.
+    # The normal equations with a touch of ridge: an untrained autoencoder's channels may depend on each other.
     gram = known.T @ known + 1e-3 * torch.eye(known.shape[1])
     solution = torch.linalg.solve(gram, known.T @ torch.cat(targets))
     return solution[:-1], solution[-1]
+
+
+def _patchwork(cells: int, generator: torch.Generator) -> Image.Image:
+    """Half of its colours are pure and a third white, or bright and dark would both come out grey."""
+    colours = torch.rand((cells * cells, 3), generator=generator)
+    pure = torch.rand((cells * cells, 1), generator=generator) < 0.5
+    colours = torch.where(pure, colours.round(), colours)
+    colours[torch.rand(cells * cells, generator=generator) < 0.3] = 1
+    pixels = (colours * 255).to(torch.uint8).numpy()
+    return Image.frombytes("RGB", (cells, cells), pixels.tobytes()).resize((64, 64), Image.Resampling.NEAREST)

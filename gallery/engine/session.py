@@ -47,6 +47,7 @@ class Session:
         from gallery.engine import devices
         from gallery.engine.jobs import Workshop
 
+        devices.quieten_libraries()
         devices.prepare_torch(self.threads)
         device = devices.choose_device()
         self.channel.send(

@@ -104,24 +104,20 @@ def _encoder_names(spec: ModelSpec) -> list[str]:
 def _encoder(state: State, folder: Path, name: str, device: Device) -> Any:
     cls = CLIPTextModelWithProjection if name == "text_encoder_2" else CLIPTextModel
     encoder = create_diffusers_clip_model_from_ldm(  # type: ignore[no-untyped-call]
-        cls, dict(state), subfolder=name, config=str(folder), torch_dtype=device.dtype, local_files_only=True
+        cls, dict(state), subfolder=name, config=str(folder), local_files_only=True
     )
-    return _complete(encoder, name)
+    if any(value.is_meta for value in encoder.parameters()):
+        raise _incomplete(name)
+    return encoder.to(device.dtype)
 
 
 def _part(cls: Any, state: State, folder: Path, name: str, dtype: torch.dtype) -> Any:
-    part = cls.from_single_file(
-        dict(state), config=str(folder), subfolder=name, torch_dtype=dtype, local_files_only=True
-    )
-    return _complete(part, name)
+    try:
+        part = cls.from_single_file(dict(state), config=str(folder), subfolder=name, local_files_only=True)
+    except NotImplementedError as error:  # torch's word for moving weights that have no data
+        raise _incomplete(name) from error
+    return part.to(dtype)
 
 
-def _complete(part: Any, name: str) -> Any:
-    """Weights that the file lacks are left without data by the loaders."""
-    missing = [key for key, value in part.named_parameters() if value.is_meta]
-    if missing:
-        raise EngineError(
-            "model",
-            f"The file is not a whole model: it lacks {len(missing)} weights of the {name}, {missing[0]} for one.",
-        )
-    return part
+def _incomplete(name: str) -> EngineError:
+    return EngineError("model", f"The file is not a whole model: it lacks weights of its {name}; get it again.")

@@ -9,6 +9,23 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 
 STARTER = Path(__file__).resolve().parents[3] / "models" / "starter"
 
+# What the libraries say to each other; a warning of our own code is still an error.
+LIBRARY_WARNINGS = (
+    "ignore:__array__ implementation doesn't accept a copy keyword:DeprecationWarning",
+    "ignore:__array_wrap__ must accept context:DeprecationWarning",
+    "ignore:The configuration file of this scheduler:FutureWarning",
+    "ignore:.*is deprecated:FutureWarning:diffusers",
+    "ignore:You have modified the pretrained model configuration:UserWarning",
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    here = Path(__file__).parent
+    for item in items:
+        if item.path.is_relative_to(here):
+            for line in LIBRARY_WARNINGS:
+                item.add_marker(pytest.mark.filterwarnings(line))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def no_gradients() -> Iterator[None]:
@@ -36,6 +53,12 @@ def load():
     from gallery.engine.models import load_model
 
     return lambda spec: load_model(spec, choose_device(), lambda part: None)
+
+
+@pytest.fixture(scope="session")
+def tiny_models(tiny, load):
+    """The tiny models loaded once, for tests that leave them as they are."""
+    return {family: load(spec) for family, spec in tiny.items()}
 
 
 @pytest.fixture(scope="session")

@@ -18,8 +18,6 @@ from gallery.engine.unet_names import ldm_name, ldm_prefixes
 from gallery.tests.engine import lora_spellings as spell
 from gallery.tests.engine.test_models import plain_pipeline
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-
 
 @pytest.fixture
 def sd1(tiny, load):

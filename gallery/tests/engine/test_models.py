@@ -18,8 +18,6 @@ from gallery.engine.models import load_model
 from gallery.engine.protocol import ModelSpec
 from gallery.tests.engine.conftest import STARTER
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
-
 
 def draw(model, plan, prompt="red heart, 3d style", negative="blue", seed=3):
     prompts = PromptEncoder(model)
@@ -65,8 +63,8 @@ def difference(a: Image.Image, b: Image.Image) -> int:
 
 @pytest.mark.parametrize("family", ["sd1", "sd2", "sdxl"])
 @pytest.mark.parametrize("guidance", [0, 1, 5.5])
-def test_draws_what_diffusers_draws(tiny, load, family, guidance):
-    model = load(tiny[family])
+def test_draws_what_diffusers_draws(tiny_models, family, guidance):
+    model = tiny_models[family]
     plan = Plan(64, 64, 3, guidance, "DDIM")
     assert difference(draw(model, plan), draw_plainly(plain_pipeline(model), plan)) <= 1
 
