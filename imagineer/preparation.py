@@ -11,6 +11,7 @@ from django.contrib.staticfiles.finders import get_finders
 from django.core.management import call_command
 from django.utils.module_loading import import_string
 
+from imagineer.accounts import vouch_for_address
 from imagineer.models import User
 
 
@@ -37,6 +38,7 @@ def make_first_administrator() -> FirstAdministrator | None:
         return None
     password = settings.ADMIN_PASSWORD or secrets.token_urlsafe(12)
     user = User.objects.create_superuser(settings.ADMIN_EMAIL, password)
+    vouch_for_address(user)
     return FirstAdministrator(user.email, password, generated=not settings.ADMIN_PASSWORD)
 
 

@@ -32,6 +32,7 @@ from imagineer.runs import run_models
 
 logger = logging.getLogger(__name__)
 LOOK_SECONDS = 0.5
+START_PATIENCE = 3  # times SILENCE_SECONDS: a busy machine takes long to start a cluster
 
 
 class AlreadyRunning(Exception):
@@ -84,7 +85,7 @@ class ClusterProcess:
             return self._restart("has ended")
         if time.monotonic() - self._rung >= settings.CANARY_SECONDS:
             self._ring()
-        if time.monotonic() - self._started > settings.SILENCE_SECONDS and self._is_silent():
+        if time.monotonic() - self._started > self._patience() and self._is_silent():
             return self._restart(f"has been silent for {settings.SILENCE_SECONDS:.0f} s")
         return None
 
@@ -118,6 +119,11 @@ class ClusterProcess:
         since = timezone.now() - timedelta(seconds=settings.SILENCE_SECONDS)
         unanswered = Cluster.objects.filter(name=self.name, rung_at__lt=since).exclude(answered_at__gte=F("rung_at"))
         return unanswered.exists() and not self._moves()
+
+    def _patience(self) -> float:
+        """How old a cluster has to be before its silence counts."""
+        answered = Cluster.objects.filter(name=self.name, answered_at__isnull=False).exists()
+        return float(settings.SILENCE_SECONDS * (1 if answered else START_PATIENCE))
 
     def _moves(self) -> bool:
         return any(self._runs(model).filter(lease_until__gt=timezone.now()).exists() for model in run_models())

@@ -2,7 +2,7 @@
 
 import secrets
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
@@ -88,10 +88,10 @@ def create_claimed_generation(owner: Any, request: GenerationRequest, worker: st
 
 
 def rerun_generation(user: Any, original: Generation) -> Generation:
-    """The same request with the same seed; when it is done the pictures are compared."""
+    """The same request with the same seed, for oneself only; when it is done the pictures are compared."""
     if not original.is_terminal:
         raise Conflict("This generation hasn't ended yet.")
-    request = request_of(original)
+    request = replace(request_of(original), visibility=Visibility.PRIVATE)
     return create_generation(user, request, rerun_of=original)
 
 
@@ -254,7 +254,7 @@ def _check_rate(user: Any) -> None:
     recent = list(mine.filter(created_at__gt=since).order_by("-created_at").values_list("created_at", flat=True))
     if len(recent) >= limit:
         wait = (recent[limit - 1] - since).total_seconds()
-        raise TooMany(f"At most {limit} generations a minute are allowed.", max(1, round(wait + 0.5)))
+        raise TooMany(f"No more than {limit} a minute can be asked for.", max(1, round(wait + 0.5)))
 
 
 class _Errors:

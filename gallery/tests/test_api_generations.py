@@ -376,6 +376,12 @@ def test_a_rerun_has_the_same_seed_and_remembers_the_first(member, generation):
     assert response["Location"] == f"/api/v1/generations/{body['id']}"
 
 
+def test_verifying_publishes_nothing(operator, member, model):
+    shared = make_generation(member, model, visibility="public")
+    assert Api(operator).post(f"/generations/{shared.pk}/rerun").status_code == 202
+    assert Generation.objects.get(rerun_of=shared).visibility == "private"
+
+
 def test_a_rerun_waits_for_the_end_and_is_its_owners(member, stranger, guest, model):
     waiting = make_generation(member, model, status=RunStatus.QUEUED)
     assert Api(member).post(f"/generations/{waiting.pk}/rerun").status_code == 409

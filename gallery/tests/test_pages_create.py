@@ -143,7 +143,7 @@ def test_too_many_at_once_is_told(maker, settings):
     maker.post("/create", {"prompt": "an owl"})
     response = maker.post("/create", {"prompt": "another owl"})
     assert response.status_code == 429
-    assert "At most 1 generations a minute are allowed. Try again in" in response.content.decode()
+    assert "No more than 1 a minute can be asked for. Try again in" in response.content.decode()
     assert "another owl</textarea>" in response.content.decode()
 
 
