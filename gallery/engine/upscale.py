@@ -8,7 +8,7 @@ from typing import Any
 
 import ncnn
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageFilter
 
 from gallery.engine.errors import EngineError
 from gallery.engine.pictures import flatten
@@ -17,6 +17,7 @@ WEIGHTS = Path(__file__).resolve().parents[2] / "models" / "upscale"
 TILE = 512  # pixels a side, before enlarging: 300 MB of work memory
 OVERLAP = 24  # pixels on each side: the net sees 19 pixels far (18 convolutions of 3x3 and the bilinear base)
 MAX_OUTPUT = 160_000_000
+EDGE = 3  # pixels of blur around what is visible
 
 OnTile = Callable[[int, int], None]
 Box = tuple[int, int, int, int]
@@ -41,7 +42,7 @@ class Upscaler:
                 f"{picture.width}x{picture.height} enlarged {factor} times is more than "
                 f"{MAX_OUTPUT // 10**6} megapixels; choose factor 2 or a smaller picture.",
             )
-        colours = self._colours(np.asarray(flatten_under(picture)), factor, on_tile)
+        colours = self._colours(np.asarray(spread_colours(picture)), factor, on_tile)
         result = Image.fromarray(colours)
         if picture.mode == "RGBA":
             result.putalpha(picture.getchannel("A").resize(result.size, Image.Resampling.BICUBIC))
@@ -85,8 +86,13 @@ class Upscaler:
         return net
 
 
-def flatten_under(picture: Image.Image) -> Image.Image:
-    return flatten(picture)
+def spread_colours(picture: Image.Image) -> Image.Image:
+    """RGB in which the colours of visible parts run on under the transparent ones, so that edges get no halo."""
+    if picture.mode != "RGBA":
+        return picture.convert("RGB")
+    around = picture.convert("RGBa").filter(ImageFilter.GaussianBlur(EDGE)).convert("RGBA")
+    around.putalpha(around.getchannel("A").point(lambda alpha: 255 if alpha else 0))
+    return flatten(Image.alpha_composite(around, picture))
 
 
 def _tiles(width: int, height: int) -> Iterator[Box]:
