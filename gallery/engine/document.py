@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -12,12 +12,21 @@ from gallery.engine.protocol import GenerateRequest
 from gallery.metadata import GenerationParameters, LoraUse, png_chunks
 
 
-def picture_info(request: GenerateRequest, index: int, environment: dict[str, Any]) -> PngInfo:
+@dataclass(frozen=True)
+class Provenance:
+    """What only the engine knows of a job: hashes of what it read, and what it computed with."""
+
+    environment: dict[str, Any]
+    lora_digests: dict[str, str]
+    init_image_hash: str = ""
+
+
+def picture_info(request: GenerateRequest, index: int, provenance: Provenance) -> PngInfo:
     """PNG chunks of picture `index`; the request's own `metadata` is merged into the document."""
-    return png_chunks(parameters(request, index), document(request, index, environment))
+    return png_chunks(parameters(request, index, provenance), document(request, index, provenance))
 
 
-def parameters(request: GenerateRequest, index: int) -> GenerationParameters:
+def parameters(request: GenerateRequest, index: int, provenance: Provenance) -> GenerationParameters:
     return GenerationParameters(
         prompt=request.prompt,
         negative_prompt=request.negative_prompt,
@@ -29,20 +38,23 @@ def parameters(request: GenerateRequest, index: int) -> GenerationParameters:
         height=request.height,
         model_name=request.model.slug,
         model_hash=request.model.sha256 or "",
-        loras=tuple(LoraUse(lora.name, lora.weight, sha256=lora.sha256 or "") for lora in request.loras),
+        loras=tuple(
+            LoraUse(lora.name, lora.weight, provenance.lora_digests.get(lora.name, ""), lora.sha256 or "")
+            for lora in request.loras
+        ),
+        init_image_hash=provenance.init_image_hash,
         strength=request.strength if request.init_image else None,
         upscale=float(request.upscale) if request.upscale > 1 else None,
     )
 
 
-def document(request: GenerateRequest, index: int, environment: dict[str, Any]) -> dict[str, Any]:
+def document(request: GenerateRequest, index: int, provenance: Provenance) -> dict[str, Any]:
     model = asdict(request.model)
     model.pop("location")  # a path of the machine that made the picture tells strangers too much
     return {
         "model": model,
-        "loras": [{"name": lora.name, "weight": lora.weight, "sha256": lora.sha256} for lora in request.loras],
         "request": {"seed": request.seed, "index": index, "count": request.count},
-        "environment": environment,
+        "environment": provenance.environment,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         **request.metadata,
     }

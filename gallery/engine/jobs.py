@@ -13,7 +13,7 @@ from PIL import Image
 from gallery.engine.autoencoder import decode_latents, encode_picture
 from gallery.engine.denoise import Denoiser, Plan
 from gallery.engine.devices import Device, environment, release_memory
-from gallery.engine.document import picture_info
+from gallery.engine.document import Provenance, picture_info
 from gallery.engine.embeddings import PromptEncoder
 from gallery.engine.files import fingerprint
 from gallery.engine.loras import LoraBench, LoraCache
@@ -24,6 +24,7 @@ from gallery.engine.protocol import GenerateRequest, ModelSpec, UpscaleRequest
 from gallery.engine.reporter import Reporter
 from gallery.engine.save import picture_name, save_png
 from gallery.engine.upscale import Upscaler
+from gallery.weights import file_sha256
 
 
 class Warm:
@@ -76,6 +77,7 @@ class GenerateJob:
             request.width, request.height, request.steps, request.guidance, request.sampler, request.strength
         )
         self.each = self.plan.steps_done(from_picture=request.init_image is not None)
+        self.provenance: Provenance  # known once everything is read
 
     def run(self) -> dict[str, Any]:
         """Makes and saves the pictures; returns what the result says."""
@@ -87,14 +89,23 @@ class GenerateJob:
         self.reporter.stage("encoding", "Reading the prompt")
         positive, negative = self._embeddings(warm, state)
         start = encode_picture(warm.model, picture) if picture else None
+        self.provenance = self._provenance(warm)
         for indexes in self._batches():
             self._batch(warm, indexes, positive, negative, start)
         return {
             "seconds": round(time.monotonic() - started, 3),
             "load_seconds": round(load_seconds, 3),
-            "environment": environment(self.workshop.device),
+            "environment": self.provenance.environment,
             "loaded": self.request.model.slug,
         }
+
+    def _provenance(self, warm: Warm) -> Provenance:
+        path = self.request.init_image
+        return Provenance(
+            environment(self.workshop.device),
+            warm.loras.digests(self.request.loras),
+            file_sha256(path) if path else "",
+        )
 
     def _init_picture(self) -> Image.Image | None:
         if self.request.init_image is None:
@@ -143,7 +154,7 @@ class GenerateJob:
             picture = self.workshop.upscaler.enlarge(picture, self.request.upscale, lambda d, t: self.reporter.check())
         self.reporter.stage("saving", f"Saving picture {index + 1} of {self.request.count}")
         path = self.request.out_dir / picture_name(self.request.job, index)
-        save_png(picture, path, picture_info(self.request, index, environment(self.workshop.device)))
+        save_png(picture, path, picture_info(self.request, index, self.provenance))
         self._tell(index, path, picture)
 
     def _tell(self, index: int, path: Path, picture: Image.Image) -> None:

@@ -9,12 +9,10 @@ PEFT       unet.….to_q.lora_A.weight, .lora_B.weight; in its own files under b
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import torch
@@ -23,6 +21,7 @@ from safetensors import safe_open
 from gallery.engine.errors import EngineError
 from gallery.engine.files import checked_header
 from gallery.engine.protocol import LoraSpec
+from gallery.weights import file_sha256, tensors_sha256
 
 # Parts of a model: the UNet and its text encoders by number.
 UNET: Final = "unet"
@@ -100,16 +99,19 @@ class LowRank:
 
 @dataclass(frozen=True)
 class LoraFile:
+    """`digest` is the SHA-256 of the tensors alone, by which other programs know a LoRA."""
+
     name: str
     modules: tuple[LowRank, ...]
     bytes: int
+    digest: str
 
 
 def read_lora(spec: LoraSpec) -> LoraFile:
     """Checks the file, then reads it. Raises EngineError ("lora") with the reason."""
     header = checked_header(spec.path, "lora")
     _refuse_other_kinds(spec.name, header.tensors)
-    if spec.sha256 and _sha256(spec.path) != spec.sha256:
+    if spec.sha256 and file_sha256(spec.path) != spec.sha256:
         raise EngineError("lora", f"The file of the LoRA {spec.name} has changed since it was added; add it again.")
     with safe_open(spec.path, framework="pt", device="cpu") as file:
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - safe_open is no dict
@@ -117,7 +119,8 @@ def read_lora(spec: LoraSpec) -> LoraFile:
     modules = [
         _module(spec.name, part, name, found, alphas) for (part, name), found in _grouped(spec.name, tensors).items()
     ]
-    return LoraFile(spec.name, tuple(modules), sum(t.nbytes for t in tensors.values()))
+    size = sum(tensor.nbytes for tensor in tensors.values())
+    return LoraFile(spec.name, tuple(modules), size, tensors_sha256(spec.path))
 
 
 def _grouped(lora: str, tensors: dict[str, torch.Tensor]) -> dict[tuple[str, str], dict[str, torch.Tensor]]:
@@ -213,8 +216,3 @@ def _refuse_other_kinds(lora: str, tensors: Any) -> None:
                 raise EngineError(
                     "lora", f"{lora} is {kind}, which Imagineer can't apply; use a plain LoRA or LoCon file."
                 )
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

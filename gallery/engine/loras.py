@@ -77,6 +77,9 @@ class LoraBench:
         self._change(wanted, {place: tuple(parts) for place, parts in names.items()})
         return tuple((key, weight) for key, file, weight in found if any(m.part != UNET for m in file.modules))
 
+    def digests(self, specs: tuple[LoraSpec, ...]) -> dict[str, str]:
+        return {spec.name: self.cache.get(spec)[1].digest for spec in specs}
+
     def _change(self, wanted: dict[Place, list[Change]], names: dict[Place, Hashable]) -> None:
         for place in self._originals.keys() - wanted.keys():
             self._restore(place)

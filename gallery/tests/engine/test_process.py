@@ -1,4 +1,5 @@
 import base64
+import hashlib
 import io
 import json
 import os
@@ -14,8 +15,10 @@ import pytest
 from PIL import Image, ImageChops
 
 from gallery.engine.protocol import SEED_RANGE
+from gallery.metadata import read_metadata
 from gallery.tests.engine import lora_spellings as spell
 from gallery.tests.engine.process import ROOT, EngineProcess, artifacts, generate, gone, picture, pixels
+from gallery.weights import tensors_sha256
 
 pytestmark = pytest.mark.slow
 
@@ -133,8 +136,6 @@ def test_zero_is_a_value(engine, tmp_path):
 
 
 def test_the_file_can_make_itself_again(engine, tmp_path):
-    from gallery.metadata import read_metadata
-
     request = generate(
         tmp_path,
         prompt="a (red:1.2) heart, ☂",
@@ -163,7 +164,8 @@ def test_loras_are_put_on_and_taken_off(engine, tmp_path, starter):
     plain = pixels(engine.do(generate(tmp_path / "a")))
     inked = engine.do(generate(tmp_path / "b", **wearing))
     assert pixels(inked) != plain
-    assert inked[-1]["load_seconds"] < 1
+    (told,) = read_metadata(artifacts(inked)[0]["path"]).parameters.loras
+    assert (told.name, told.weight, told.hash) == ("ink", 0.5, tensors_sha256(lora))
     assert pixels(engine.do(generate(tmp_path / "c"))) == plain
     wearing["loras"][0]["weight"] = 0
     assert pixels(engine.do(generate(tmp_path / "d", **wearing))) == plain
@@ -177,6 +179,8 @@ def test_image_to_image(engine, tmp_path):
     average = picture(kept["path"]).resize((1, 1), Image.Resampling.BOX).getpixel((0, 0))
     assert max(abs(a - b) for a, b in zip(average, (250, 60, 40), strict=True)) < 25
     half = engine.do(generate(tmp_path, "half", strength=0.5, **start))
+    told = read_metadata(artifacts(half)[0]["path"]).parameters
+    assert (told.strength, told.init_image_hash) == (0.5, hashlib.sha256(source.read_bytes()).hexdigest())
     assert half[-2]["type"] == "artifact"
     assert {a["total"] for a in half if a["type"] == "progress"} == {4}
     free = pixels(engine.do(generate(tmp_path, "free", strength=1, **start)))
