@@ -55,9 +55,7 @@ def real(name: str, default: float, *, minimum: float | None = None, maximum: fl
     return float(_number(name, default, float, minimum, maximum))
 
 
-def _number(
-    name: str, default: float, kind: type[int | float], minimum: float | None, maximum: float | None
-) -> float:
+def _number(name: str, default: float, kind: type[int | float], minimum: float | None, maximum: float | None) -> float:
     value = text(name)
     if not value:
         return default

@@ -19,7 +19,7 @@ from django.utils import timezone
 
 from imagineer.database import insist
 from imagineer.models import Cluster, FairShare
-from imagineer.runs import Run, run_models
+from imagineer.runs import Run, performer_of, run_models
 
 LOOK_AHEAD = 32  # how many of one user's runs may be passed over for one whose model is loaded
 FORECAST_LIMIT = 2000  # runs in front of which a position is computed
@@ -97,7 +97,7 @@ def _of_user(queue: str, user_id: int | None, prefer: Preference | None) -> Any 
 
 
 def _charge(run: Run) -> None:
-    estimate = type(run).estimator()(run)
+    estimate = performer_of(type(run)).learn_estimator()(run)
     start = max(_finish_tags(run.queue)[user_key(run)], 0.0)
     FairShare.objects.update_or_create(
         queue=run.queue, user_key=user_key(run), defaults={"start_tag": start, "finish_tag": start + estimate}
@@ -129,7 +129,7 @@ def forecast(queue: str) -> dict[UUID, Outlook]:
 
     The cost is that of the queue's length (at most FORECAST_LIMIT), so call it once a request.
     """
-    estimates = {model: model.estimator() for model in run_models(queue)}
+    estimates = {model: performer_of(model).learn_estimator() for model in run_models(queue)}
     outlooks: dict[UUID, Outlook] = {}
     free_at: list[float] = []
     for run in _rows(queue, "running"):

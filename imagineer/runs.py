@@ -122,11 +122,6 @@ class Run(models.Model):
         """Share of the work that is done, 0..1."""
         return min(1.0, self.done / self.total) if self.total else 0.0
 
-    @classmethod
-    def estimator(cls) -> Callable[[Any], float]:
-        """A function from a run to the seconds it will take; a subclass learns it from past runs."""
-        return lambda run: 60.0
-
     # Verbs of the worker that holds the lease ------------------------------------------
 
     def claim(self, owner: str) -> bool:
@@ -270,20 +265,29 @@ def _lease_end() -> Any:
 
 @dataclass(frozen=True)
 class Performer:
-    """`perform` does a claimed run and returns when it is done; `is_warm` says that one would start at once here."""
+    """What an app knows of its runs.
+
+    `perform` does a claimed run and returns when it is done. `is_warm` says that one would start at once here.
+    `learn_estimator` looks at past runs and returns a function from a run to the seconds it will take.
+    """
 
     perform: Callable[[Any], None]
     is_warm: Callable[[Any], bool]
+    learn_estimator: Callable[[], Callable[[Any], float]]
 
 
 _performers: dict[type[Run], Performer] = {}
 
 
 def register_performer(
-    model: type[Run], perform: Callable[[Any], None], *, is_warm: Callable[[Any], bool] = lambda run: False
+    model: type[Run],
+    perform: Callable[[Any], None],
+    *,
+    is_warm: Callable[[Any], bool],
+    learn_estimator: Callable[[], Callable[[Any], float]],
 ) -> None:
     """Called once by each app's tasks.py."""
-    _performers[model] = Performer(perform, is_warm)
+    _performers[model] = Performer(perform, is_warm, learn_estimator)
 
 
 def performer_of(model: type[Run]) -> Performer:

@@ -3,13 +3,13 @@
 import django.core.validators
 import django.db.models.deletion
 import django.utils.timezone
-import imagineer.ids
 from django.conf import settings
 from django.db import migrations, models
 
+import imagineer.ids
+
 
 class Migration(migrations.Migration):
-
     initial = True
 
     dependencies = [
@@ -18,212 +18,463 @@ class Migration(migrations.Migration):
 
     operations = [
         migrations.CreateModel(
-            name='DiffusionModel',
+            name="DiffusionModel",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=80, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('kind', models.CharField(choices=[('folder', 'folder'), ('file', 'single file'), ('hub', 'hub')], default='folder', max_length=10)),
-                ('location', models.CharField(help_text='a folder or file; for a hub model where it was downloaded to', max_length=500)),
-                ('hub_id', models.CharField(blank=True, max_length=200)),
-                ('revision', models.CharField(blank=True, max_length=100)),
-                ('family', models.CharField(choices=[('sd1', 'Stable Diffusion 1'), ('sd2', 'Stable Diffusion 2'), ('sdxl', 'Stable Diffusion XL'), ('unknown', 'unknown')], max_length=10)),
-                ('prediction_type', models.CharField(blank=True, help_text="empty: as the model's scheduler says", max_length=20)),
-                ('cross_attention_dim', models.PositiveIntegerField(blank=True, null=True)),
-                ('sha256', models.CharField(blank=True, max_length=64)),
-                ('bytes', models.BigIntegerField(default=0)),
-                ('licence', models.CharField(blank=True, max_length=200)),
-                ('is_default', models.BooleanField(default=False)),
-                ('modules', models.JSONField(default=dict, editable=False, help_text='module: [outputs, inputs], for fitting LoRAs')),
-                ('enabled', models.BooleanField(default=True)),
-                ('reason', models.CharField(blank=True, help_text="why it can't be used; empty when it can", max_length=500)),
-                ('added_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('width', models.PositiveIntegerField(default=512, validators=[django.core.validators.MinValueValidator(64), django.core.validators.MaxValueValidator(2048)])),
-                ('height', models.PositiveIntegerField(default=512, validators=[django.core.validators.MinValueValidator(64), django.core.validators.MaxValueValidator(2048)])),
-                ('steps', models.PositiveIntegerField(default=25, validators=[django.core.validators.MinValueValidator(1), django.core.validators.MaxValueValidator(150)])),
-                ('guidance', models.FloatField(default=7.0, validators=[django.core.validators.MinValueValidator(0), django.core.validators.MaxValueValidator(30)])),
-                ('sampler', models.CharField(default='DPM++ 2M Karras', max_length=40)),
-                ('upscale', models.PositiveSmallIntegerField(choices=[(1, '1'), (2, '2'), (4, '4')], default=1)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(max_length=80, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "kind",
+                    models.CharField(
+                        choices=[("folder", "folder"), ("file", "single file"), ("hub", "hub")],
+                        default="folder",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "location",
+                    models.CharField(
+                        help_text="a folder or file; for a hub model where it was downloaded to", max_length=500
+                    ),
+                ),
+                ("hub_id", models.CharField(blank=True, max_length=200)),
+                ("revision", models.CharField(blank=True, max_length=100)),
+                (
+                    "family",
+                    models.CharField(
+                        choices=[
+                            ("sd1", "Stable Diffusion 1"),
+                            ("sd2", "Stable Diffusion 2"),
+                            ("sdxl", "Stable Diffusion XL"),
+                            ("unknown", "unknown"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "prediction_type",
+                    models.CharField(blank=True, help_text="empty: as the model's scheduler says", max_length=20),
+                ),
+                ("cross_attention_dim", models.PositiveIntegerField(blank=True, null=True)),
+                ("sha256", models.CharField(blank=True, max_length=64)),
+                ("bytes", models.BigIntegerField(default=0)),
+                ("licence", models.CharField(blank=True, max_length=200)),
+                ("is_default", models.BooleanField(default=False)),
+                (
+                    "modules",
+                    models.JSONField(
+                        default=dict, editable=False, help_text="module: [outputs, inputs], for fitting LoRAs"
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "reason",
+                    models.CharField(blank=True, help_text="why it can't be used; empty when it can", max_length=500),
+                ),
+                ("added_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "width",
+                    models.PositiveIntegerField(
+                        default=512,
+                        validators=[
+                            django.core.validators.MinValueValidator(64),
+                            django.core.validators.MaxValueValidator(2048),
+                        ],
+                    ),
+                ),
+                (
+                    "height",
+                    models.PositiveIntegerField(
+                        default=512,
+                        validators=[
+                            django.core.validators.MinValueValidator(64),
+                            django.core.validators.MaxValueValidator(2048),
+                        ],
+                    ),
+                ),
+                (
+                    "steps",
+                    models.PositiveIntegerField(
+                        default=25,
+                        validators=[
+                            django.core.validators.MinValueValidator(1),
+                            django.core.validators.MaxValueValidator(150),
+                        ],
+                    ),
+                ),
+                (
+                    "guidance",
+                    models.FloatField(
+                        default=7.0,
+                        validators=[
+                            django.core.validators.MinValueValidator(0),
+                            django.core.validators.MaxValueValidator(30),
+                        ],
+                    ),
+                ),
+                ("sampler", models.CharField(default="DPM++ 2M Karras", max_length=40)),
+                ("upscale", models.PositiveSmallIntegerField(choices=[(1, "1"), (2, "2"), (4, "4")], default=1)),
             ],
             options={
-                'verbose_name': 'model',
-                'ordering': ['name'],
+                "verbose_name": "model",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='PendingFile',
+            name="PendingFile",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('key', models.CharField(max_length=200)),
-                ('created_at', models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("key", models.CharField(max_length=200)),
+                ("created_at", models.DateTimeField(db_index=True, default=django.utils.timezone.now)),
             ],
         ),
         migrations.CreateModel(
-            name='Generation',
+            name="Generation",
             fields=[
-                ('id', models.UUIDField(default=imagineer.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('status', models.CharField(choices=[('queued', 'queued'), ('running', 'running'), ('succeeded', 'succeeded'), ('failed', 'failed'), ('cancelled', 'cancelled')], default='queued', editable=False, max_length=10)),
-                ('stage', models.CharField(blank=True, editable=False, max_length=40)),
-                ('message', models.CharField(blank=True, editable=False, max_length=300)),
-                ('done', models.PositiveIntegerField(default=0, editable=False)),
-                ('total', models.PositiveIntegerField(default=0, editable=False)),
-                ('attempt', models.PositiveSmallIntegerField(default=0, editable=False)),
-                ('max_attempts', models.PositiveSmallIntegerField(default=3)),
-                ('lease_owner', models.CharField(blank=True, editable=False, max_length=200)),
-                ('lease_until', models.DateTimeField(editable=False, null=True)),
-                ('fence', models.PositiveIntegerField(default=0, editable=False)),
-                ('cancel_requested_at', models.DateTimeField(editable=False, null=True)),
-                ('error', models.TextField(blank=True, editable=False)),
-                ('traceback', models.TextField(blank=True, editable=False)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('started_at', models.DateTimeField(editable=False, null=True)),
-                ('finished_at', models.DateTimeField(editable=False, null=True)),
-                ('priority', models.SmallIntegerField(default=0, help_text="Higher goes first among one user's runs.")),
-                ('charged', models.FloatField(default=0, editable=False, help_text="seconds charged to the user's share")),
-                ('prompt', models.TextField()),
-                ('negative_prompt', models.TextField(blank=True)),
-                ('width', models.PositiveIntegerField()),
-                ('height', models.PositiveIntegerField()),
-                ('steps', models.PositiveIntegerField()),
-                ('guidance', models.FloatField()),
-                ('sampler', models.CharField(max_length=40)),
-                ('seed', models.BigIntegerField()),
-                ('count', models.PositiveSmallIntegerField(default=1)),
-                ('upscale', models.PositiveSmallIntegerField(default=1)),
-                ('strength', models.FloatField(blank=True, null=True)),
-                ('visibility', models.CharField(choices=[('private', 'private'), ('unlisted', 'unlisted'), ('public', 'public')], default='private', max_length=10)),
-                ('seconds', models.FloatField(editable=False, help_text="the engine's own time, without loading", null=True)),
-                ('environment', models.JSONField(default=dict, editable=False)),
-                ('verdict', models.CharField(blank=True, choices=[('identical', 'identical'), ('near', 'near'), ('different', 'different')], editable=False, max_length=10)),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('model', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='generations', to='gallery.diffusionmodel')),
-                ('rerun_of', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='reruns', to='gallery.generation')),
+                (
+                    "id",
+                    models.UUIDField(default=imagineer.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "status",
+                    models.CharField(
+                        choices=[
+                            ("queued", "queued"),
+                            ("running", "running"),
+                            ("succeeded", "succeeded"),
+                            ("failed", "failed"),
+                            ("cancelled", "cancelled"),
+                        ],
+                        default="queued",
+                        editable=False,
+                        max_length=10,
+                    ),
+                ),
+                ("stage", models.CharField(blank=True, editable=False, max_length=40)),
+                ("message", models.CharField(blank=True, editable=False, max_length=300)),
+                ("done", models.PositiveIntegerField(default=0, editable=False)),
+                ("total", models.PositiveIntegerField(default=0, editable=False)),
+                ("attempt", models.PositiveSmallIntegerField(default=0, editable=False)),
+                ("max_attempts", models.PositiveSmallIntegerField(default=3)),
+                ("lease_owner", models.CharField(blank=True, editable=False, max_length=200)),
+                ("lease_until", models.DateTimeField(editable=False, null=True)),
+                ("fence", models.PositiveIntegerField(default=0, editable=False)),
+                ("cancel_requested_at", models.DateTimeField(editable=False, null=True)),
+                ("error", models.TextField(blank=True, editable=False)),
+                ("traceback", models.TextField(blank=True, editable=False)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("started_at", models.DateTimeField(editable=False, null=True)),
+                ("finished_at", models.DateTimeField(editable=False, null=True)),
+                ("priority", models.SmallIntegerField(default=0, help_text="Higher goes first among one user's runs.")),
+                (
+                    "charged",
+                    models.FloatField(default=0, editable=False, help_text="seconds charged to the user's share"),
+                ),
+                ("prompt", models.TextField()),
+                ("negative_prompt", models.TextField(blank=True)),
+                ("width", models.PositiveIntegerField()),
+                ("height", models.PositiveIntegerField()),
+                ("steps", models.PositiveIntegerField()),
+                ("guidance", models.FloatField()),
+                ("sampler", models.CharField(max_length=40)),
+                ("seed", models.BigIntegerField()),
+                ("count", models.PositiveSmallIntegerField(default=1)),
+                ("upscale", models.PositiveSmallIntegerField(default=1)),
+                ("strength", models.FloatField(blank=True, null=True)),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("private", "private"), ("unlisted", "unlisted"), ("public", "public")],
+                        default="private",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "seconds",
+                    models.FloatField(editable=False, help_text="the engine's own time, without loading", null=True),
+                ),
+                ("environment", models.JSONField(default=dict, editable=False)),
+                (
+                    "verdict",
+                    models.CharField(
+                        blank=True,
+                        choices=[("identical", "identical"), ("near", "near"), ("different", "different")],
+                        editable=False,
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "model",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT,
+                        related_name="generations",
+                        to="gallery.diffusionmodel",
+                    ),
+                ),
+                (
+                    "rerun_of",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="reruns",
+                        to="gallery.generation",
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
-                'abstract': False,
+                "ordering": ["-created_at", "-id"],
+                "abstract": False,
             },
         ),
         migrations.CreateModel(
-            name='Image',
+            name="Image",
             fields=[
-                ('id', models.UUIDField(default=imagineer.ids.uuid7, editable=False, primary_key=True, serialize=False)),
-                ('source', models.CharField(choices=[('generated', 'generated'), ('uploaded', 'uploaded'), ('scraped', 'scraped')], max_length=10)),
-                ('visibility', models.CharField(choices=[('private', 'private'), ('unlisted', 'unlisted'), ('public', 'public')], default='private', max_length=10)),
-                ('rating', models.CharField(choices=[('unrated', 'unrated'), ('safe', 'safe'), ('suggestive', 'suggestive'), ('adult', 'adult'), ('explicit', 'explicit')], default='unrated', max_length=10)),
-                ('rating_source', models.CharField(blank=True, max_length=30)),
-                ('rating_locked', models.BooleanField(default=False)),
-                ('title', models.CharField(blank=True, max_length=200)),
-                ('alt', models.CharField(blank=True, max_length=500)),
-                ('sha256', models.CharField(editable=False, max_length=64)),
-                ('format', models.CharField(editable=False, help_text='png, jpeg, webp, avif or gif', max_length=5)),
-                ('bytes', models.PositiveIntegerField(editable=False)),
-                ('width', models.PositiveIntegerField(editable=False)),
-                ('height', models.PositiveIntegerField(editable=False)),
-                ('dhash', models.BigIntegerField(editable=False, help_text='difference hash, 64 bits', null=True)),
-                ('color', models.CharField(default='#808080', editable=False, help_text='mean colour, #rrggbb', max_length=7)),
-                ('index', models.PositiveSmallIntegerField(editable=False, help_text='its number within the generation', null=True)),
-                ('seed', models.BigIntegerField(editable=False, null=True)),
-                ('licence', models.CharField(blank=True, max_length=200)),
-                ('author', models.CharField(blank=True, max_length=200)),
-                ('source_url', models.URLField(blank=True, max_length=2000)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('deleted_at', models.DateTimeField(editable=False, null=True)),
-                ('generation', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='images', to='gallery.generation')),
-                ('owner', models.ForeignKey(null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='images', to=settings.AUTH_USER_MODEL)),
+                (
+                    "id",
+                    models.UUIDField(default=imagineer.ids.uuid7, editable=False, primary_key=True, serialize=False),
+                ),
+                (
+                    "source",
+                    models.CharField(
+                        choices=[("generated", "generated"), ("uploaded", "uploaded"), ("scraped", "scraped")],
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "visibility",
+                    models.CharField(
+                        choices=[("private", "private"), ("unlisted", "unlisted"), ("public", "public")],
+                        default="private",
+                        max_length=10,
+                    ),
+                ),
+                (
+                    "rating",
+                    models.CharField(
+                        choices=[
+                            ("unrated", "unrated"),
+                            ("safe", "safe"),
+                            ("suggestive", "suggestive"),
+                            ("adult", "adult"),
+                            ("explicit", "explicit"),
+                        ],
+                        default="unrated",
+                        max_length=10,
+                    ),
+                ),
+                ("rating_source", models.CharField(blank=True, max_length=30)),
+                ("rating_locked", models.BooleanField(default=False)),
+                ("title", models.CharField(blank=True, max_length=200)),
+                ("alt", models.CharField(blank=True, max_length=500)),
+                ("sha256", models.CharField(editable=False, max_length=64)),
+                ("format", models.CharField(editable=False, help_text="png, jpeg, webp, avif or gif", max_length=5)),
+                ("bytes", models.PositiveIntegerField(editable=False)),
+                ("width", models.PositiveIntegerField(editable=False)),
+                ("height", models.PositiveIntegerField(editable=False)),
+                ("dhash", models.BigIntegerField(editable=False, help_text="difference hash, 64 bits", null=True)),
+                (
+                    "color",
+                    models.CharField(default="#808080", editable=False, help_text="mean colour, #rrggbb", max_length=7),
+                ),
+                (
+                    "index",
+                    models.PositiveSmallIntegerField(
+                        editable=False, help_text="its number within the generation", null=True
+                    ),
+                ),
+                ("seed", models.BigIntegerField(editable=False, null=True)),
+                ("licence", models.CharField(blank=True, max_length=200)),
+                ("author", models.CharField(blank=True, max_length=200)),
+                ("source_url", models.URLField(blank=True, max_length=2000)),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                ("deleted_at", models.DateTimeField(editable=False, null=True)),
+                (
+                    "generation",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="images",
+                        to="gallery.generation",
+                    ),
+                ),
+                (
+                    "owner",
+                    models.ForeignKey(
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="images",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
             ],
             options={
-                'ordering': ['-created_at', '-id'],
+                "ordering": ["-created_at", "-id"],
             },
         ),
         migrations.AddField(
-            model_name='generation',
-            name='init_image',
-            field=models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='used_in', to='gallery.image'),
+            model_name="generation",
+            name="init_image",
+            field=models.ForeignKey(
+                blank=True,
+                null=True,
+                on_delete=django.db.models.deletion.SET_NULL,
+                related_name="used_in",
+                to="gallery.image",
+            ),
         ),
         migrations.CreateModel(
-            name='Lora',
+            name="Lora",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('slug', models.SlugField(max_length=80, unique=True)),
-                ('name', models.CharField(max_length=120)),
-                ('family', models.CharField(choices=[('sd1', 'Stable Diffusion 1'), ('sd2', 'Stable Diffusion 2'), ('sdxl', 'Stable Diffusion XL'), ('unknown', 'unknown')], max_length=10)),
-                ('cross_attention_dim', models.PositiveIntegerField(blank=True, null=True)),
-                ('format', models.CharField(blank=True, max_length=20)),
-                ('sha256', models.CharField(max_length=64, unique=True)),
-                ('tensors_sha256', models.CharField(blank=True, max_length=64)),
-                ('bytes', models.BigIntegerField(default=0)),
-                ('rank', models.PositiveIntegerField(blank=True, null=True)),
-                ('alpha', models.FloatField(blank=True, null=True)),
-                ('trigger_words', models.JSONField(blank=True, default=list)),
-                ('default_weight', models.FloatField(default=0.8, validators=[django.core.validators.MinValueValidator(-2), django.core.validators.MaxValueValidator(2)])),
-                ('description', models.TextField(blank=True)),
-                ('licence', models.CharField(blank=True, max_length=200)),
-                ('metadata', models.JSONField(blank=True, default=dict, help_text='what the file says of itself')),
-                ('modules', models.JSONField(default=dict, editable=False, help_text='module: [outputs, inputs], for fitting LoRAs')),
-                ('enabled', models.BooleanField(default=True)),
-                ('reason', models.CharField(blank=True, help_text="why it can't be used; empty when it can", max_length=500)),
-                ('created_at', models.DateTimeField(default=django.utils.timezone.now, editable=False)),
-                ('created_by', models.ForeignKey(editable=False, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to=settings.AUTH_USER_MODEL)),
-                ('preview', models.ForeignKey(blank=True, null=True, on_delete=django.db.models.deletion.SET_NULL, related_name='+', to='gallery.image')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("slug", models.SlugField(max_length=80, unique=True)),
+                ("name", models.CharField(max_length=120)),
+                (
+                    "family",
+                    models.CharField(
+                        choices=[
+                            ("sd1", "Stable Diffusion 1"),
+                            ("sd2", "Stable Diffusion 2"),
+                            ("sdxl", "Stable Diffusion XL"),
+                            ("unknown", "unknown"),
+                        ],
+                        max_length=10,
+                    ),
+                ),
+                ("cross_attention_dim", models.PositiveIntegerField(blank=True, null=True)),
+                ("format", models.CharField(blank=True, max_length=20)),
+                ("sha256", models.CharField(max_length=64, unique=True)),
+                ("tensors_sha256", models.CharField(blank=True, max_length=64)),
+                ("bytes", models.BigIntegerField(default=0)),
+                ("rank", models.PositiveIntegerField(blank=True, null=True)),
+                ("alpha", models.FloatField(blank=True, null=True)),
+                ("trigger_words", models.JSONField(blank=True, default=list)),
+                (
+                    "default_weight",
+                    models.FloatField(
+                        default=0.8,
+                        validators=[
+                            django.core.validators.MinValueValidator(-2),
+                            django.core.validators.MaxValueValidator(2),
+                        ],
+                    ),
+                ),
+                ("description", models.TextField(blank=True)),
+                ("licence", models.CharField(blank=True, max_length=200)),
+                ("metadata", models.JSONField(blank=True, default=dict, help_text="what the file says of itself")),
+                (
+                    "modules",
+                    models.JSONField(
+                        default=dict, editable=False, help_text="module: [outputs, inputs], for fitting LoRAs"
+                    ),
+                ),
+                ("enabled", models.BooleanField(default=True)),
+                (
+                    "reason",
+                    models.CharField(blank=True, help_text="why it can't be used; empty when it can", max_length=500),
+                ),
+                ("created_at", models.DateTimeField(default=django.utils.timezone.now, editable=False)),
+                (
+                    "created_by",
+                    models.ForeignKey(
+                        editable=False,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to=settings.AUTH_USER_MODEL,
+                    ),
+                ),
+                (
+                    "preview",
+                    models.ForeignKey(
+                        blank=True,
+                        null=True,
+                        on_delete=django.db.models.deletion.SET_NULL,
+                        related_name="+",
+                        to="gallery.image",
+                    ),
+                ),
             ],
             options={
-                'verbose_name': 'LoRA',
-                'ordering': ['name'],
+                "verbose_name": "LoRA",
+                "ordering": ["name"],
             },
         ),
         migrations.CreateModel(
-            name='GenerationLora',
+            name="GenerationLora",
             fields=[
-                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
-                ('weight', models.FloatField()),
-                ('position', models.PositiveSmallIntegerField()),
-                ('generation', models.ForeignKey(on_delete=django.db.models.deletion.CASCADE, related_name='lora_set', to='gallery.generation')),
-                ('lora', models.ForeignKey(on_delete=django.db.models.deletion.PROTECT, related_name='use_set', to='gallery.lora')),
+                ("id", models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name="ID")),
+                ("weight", models.FloatField()),
+                ("position", models.PositiveSmallIntegerField()),
+                (
+                    "generation",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.CASCADE, related_name="lora_set", to="gallery.generation"
+                    ),
+                ),
+                (
+                    "lora",
+                    models.ForeignKey(
+                        on_delete=django.db.models.deletion.PROTECT, related_name="use_set", to="gallery.lora"
+                    ),
+                ),
             ],
             options={
-                'ordering': ['position'],
+                "ordering": ["position"],
             },
         ),
         migrations.AddField(
-            model_name='generation',
-            name='loras',
-            field=models.ManyToManyField(related_name='generations', through='gallery.GenerationLora', to='gallery.lora'),
+            model_name="generation",
+            name="loras",
+            field=models.ManyToManyField(
+                related_name="generations", through="gallery.GenerationLora", to="gallery.lora"
+            ),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(fields=['visibility', 'rating', '-created_at', '-id'], name='image_public'),
+            model_name="image",
+            index=models.Index(fields=["visibility", "rating", "-created_at", "-id"], name="image_public"),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(fields=['owner', '-created_at', '-id'], name='image_owner'),
+            model_name="image",
+            index=models.Index(fields=["owner", "-created_at", "-id"], name="image_owner"),
         ),
         migrations.AddIndex(
-            model_name='image',
-            index=models.Index(fields=['sha256'], name='image_sha256'),
+            model_name="image",
+            index=models.Index(fields=["sha256"], name="image_sha256"),
         ),
         migrations.AddConstraint(
-            model_name='image',
-            constraint=models.UniqueConstraint(fields=('owner', 'sha256'), name='image_once_per_owner'),
+            model_name="image",
+            constraint=models.UniqueConstraint(fields=("owner", "sha256"), name="image_once_per_owner"),
         ),
         migrations.AddConstraint(
-            model_name='image',
-            constraint=models.UniqueConstraint(fields=('generation', 'index'), name='image_once_per_generation_index'),
+            model_name="image",
+            constraint=models.UniqueConstraint(fields=("generation", "index"), name="image_once_per_generation_index"),
         ),
         migrations.AddConstraint(
-            model_name='generationlora',
-            constraint=models.UniqueConstraint(fields=('generation', 'lora'), name='lora_once_per_generation'),
+            model_name="generationlora",
+            constraint=models.UniqueConstraint(fields=("generation", "lora"), name="lora_once_per_generation"),
         ),
         migrations.AddIndex(
-            model_name='generation',
-            index=models.Index(fields=['status', 'created_by', '-priority', 'created_at'], name='generation_queue'),
+            model_name="generation",
+            index=models.Index(fields=["status", "created_by", "-priority", "created_at"], name="generation_queue"),
         ),
         migrations.AddIndex(
-            model_name='generation',
-            index=models.Index(fields=['created_by', '-created_at', '-id'], name='generation_owner'),
+            model_name="generation",
+            index=models.Index(fields=["created_by", "-created_at", "-id"], name="generation_owner"),
         ),
         migrations.AddIndex(
-            model_name='generation',
-            index=models.Index(fields=['model', 'status', '-finished_at'], name='generation_history'),
+            model_name="generation",
+            index=models.Index(fields=["model", "status", "-finished_at"], name="generation_history"),
         ),
     ]

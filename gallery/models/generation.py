@@ -1,4 +1,3 @@
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -53,12 +52,6 @@ class Generation(Run):
 
     def get_absolute_url(self) -> str:
         return f"{reverse('create')}?generation={self.pk}"
-
-    @classmethod
-    def estimator(cls) -> Callable[[Any], float]:
-        from gallery.services.estimates import learn_estimator
-
-        return learn_estimator()
 
     @property
     def preview_path(self) -> Path:

@@ -38,7 +38,9 @@ class DiffusionModel(models.Model):
     slug = models.SlugField(max_length=80, unique=True)
     name = models.CharField(max_length=120)
     kind = models.CharField(max_length=10, choices=Kind.choices, default=Kind.FOLDER)
-    location = models.CharField(max_length=500, help_text="a folder or file; for a hub model where it was downloaded to")
+    location = models.CharField(
+        max_length=500, help_text="a folder or file; for a hub model where it was downloaded to"
+    )
     hub_id = models.CharField(max_length=200, blank=True)
     revision = models.CharField(max_length=100, blank=True)
     family = models.CharField(max_length=10, choices=Family.choices)

@@ -6,6 +6,7 @@ from datetime import timedelta
 from django.utils import timezone
 
 from gallery.models import DiffusionModel, Generation
+from gallery.services.estimates import learn_estimator
 from gallery.tests.makers import make_model
 from imagineer import fairness
 from imagineer.models import FairShare, User
@@ -89,7 +90,7 @@ def test_the_forecast_is_the_order_that_comes_true(ask: Ask, member: User, other
     outlooks = fairness.forecast("generation")
     told = sorted(outlooks, key=lambda pk: outlooks[pk].position or 0)
     assert [outlooks[pk].position for pk in told] == [1, 2, 3, 4, 5]
-    estimate = Generation.estimator()(Generation.objects.get(pk=told[0]))
+    estimate = learn_estimator()(Generation.objects.get(pk=told[0]))
     assert [round(outlooks[pk].seconds / estimate) for pk in told] == [1, 2, 3, 4, 5]
     assert [run.pk for _ in range(5) if (run := serve(estimate))] == told
 
@@ -103,7 +104,7 @@ def test_the_forecast_counts_what_a_running_one_still_needs(ask: Ask) -> None:
     outlooks = fairness.forecast("generation")
     assert outlooks[running.pk].position is None
     assert 9 < outlooks[running.pk].seconds < 11
-    estimate = Generation.estimator()(waiting)
+    estimate = learn_estimator()(waiting)
     assert outlooks[waiting.pk].position == 1
     assert 9 < outlooks[waiting.pk].seconds - estimate < 11
 
