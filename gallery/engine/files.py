@@ -61,5 +61,9 @@ def fingerprint(location: Path) -> tuple[tuple[str, int, int], ...]:
     """Changes when a file of the model is replaced: names, sizes and times, cheap to take before
     every job.
     """
-    paths = [location] if location.is_file() else sorted(location.rglob("*.safetensors"))
+    paths = (
+        [location]
+        if location.is_file()
+        else sorted(p for p in location.rglob("*") if p.suffix in (".safetensors", ".json"))
+    )
     return tuple((str(path), (stat := path.stat()).st_size, stat.st_mtime_ns) for path in paths)

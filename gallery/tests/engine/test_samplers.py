@@ -56,11 +56,15 @@ def test_runs_on_every_family(tiny_models, name):
         assert all(torch.isfinite(estimate).all() for _, estimate in calls)
 
 
+@pytest.fixture(scope="module")
+def reference(starter):
+    return run(starter, Plan(64, 64, 30, 4, "DDIM"), [0])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", SAMPLERS)
-def test_draws_the_thing(starter, name):
+def test_draws_the_thing(starter, reference, name):
     """On the starter model, whose cosine schedule ends in pure noise, every sampler makes the same red heart."""
-    reference = run(starter, Plan(64, 64, 30, 4, "DDIM"), [0])
     latents = run(starter, Plan(64, 64, 20, 4, name), [0])
     limit = 0.6 if SAMPLERS[name].stochastic else 0.2
     assert (latents - reference).pow(2).mean().sqrt() < limit
