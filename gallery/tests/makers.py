@@ -6,7 +6,7 @@ from typing import Any
 
 import PIL.Image
 
-from gallery.engine.document import picture_info
+from gallery.engine.document import Provenance, picture_info
 from gallery.engine.protocol import GenerateRequest, ModelSpec
 from gallery.models import DiffusionModel, Generation, GenerationLora, Image, Lora
 from gallery.services.intake import enter_picture
@@ -57,7 +57,7 @@ def make_image(
     number = next(_numbers)
     path = folder / f"made-{number}.png"
     pixels = PIL.Image.new("RGB", size, (number * 37 % 256, number * 91 % 256, 90))
-    pixels.save(path, pnginfo=picture_info(_request(folder, prompt), 0, {"device": "cpu"}))
+    pixels.save(path, pnginfo=picture_info(_request(folder, prompt), 0, Provenance({"device": "cpu"}, {})))
     try:
         return enter_picture(path, **{"source": "generated", "seed": number, **fields})
     finally:
