@@ -9,7 +9,6 @@ import signal
 import sys
 
 from gallery.engine.channel import Channel, take_stdout
-from gallery.engine.parent import die_with_parent
 from gallery.engine.session import Session
 
 
@@ -20,7 +19,6 @@ def main() -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: channel.close())
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to the whole terminal; the parent decides
-    die_with_parent()
     channel.send({"type": "hello", "pid": os.getpid(), "protocol": 1})
     channel.start()
     Session(channel, options.idle, options.threads, options.batch).run()

@@ -17,7 +17,7 @@ from PIL import Image, ImageChops
 from gallery.engine.protocol import SEED_RANGE
 from gallery.metadata import read_metadata
 from gallery.tests.engine import lora_spellings as spell
-from gallery.tests.engine.process import ROOT, EngineProcess, artifacts, generate, gone, picture, pixels
+from gallery.tests.engine.process import ROOT, EngineProcess, artifacts, generate, picture, pixels
 from gallery.weights import tensors_sha256
 
 pytestmark = pytest.mark.slow
@@ -351,21 +351,6 @@ def test_ends_within_a_step_of_a_running_job(tmp_path, how):
     assert process.until_end()[-1]["type"] == "cancelled"
     assert process.wait(10) == 0
     assert not list(tmp_path.iterdir())
-
-
-@pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells children of their parent's death")
-def test_dies_with_its_parent():
-    code = (
-        "import subprocess, sys, time;"
-        "child = subprocess.Popen([sys.executable, '-m', 'gallery.engine'], stdin=subprocess.PIPE);"
-        "time.sleep(120)"
-    )
-    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, cwd=ROOT)
-    pid = json.loads(parent.stdout.readline())["pid"]
-    parent.send_signal(signal.SIGKILL)
-    parent.wait()
-    parent.stdout.close()
-    assert gone(pid)
 
 
 def test_libraries_cannot_write_into_the_answers(tmp_path):
