@@ -52,7 +52,7 @@ def build_from(options: argparse.Namespace) -> Build:
     recipe = Recipe().with_minutes(read_minutes(options.minutes))
     if options.start and not (options.start / "model_index.json").is_file():
         raise RecipeError(f"--from {options.start} holds no model_index.json: name the folder of a finished model.")
-    return Build(options.work_dir, options.out, recipe, options.start)
+    return Build(options.work_dir, options.out, recipe.gentler() if options.start else recipe, options.start)
 
 
 class Bar:

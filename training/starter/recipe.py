@@ -10,6 +10,8 @@ from training.starter.text_encoder import TextSize
 from training.starter.unet import UNetSize
 
 TRAINED = ("autoencoder", "text-encoder", "unet")
+GENTLE = 0.6
+"""Share of the learning rates with which a finished model is trained further."""
 
 
 class RecipeError(ValueError):
@@ -24,12 +26,12 @@ class Recipe:
     autoencoder_size: AutoencoderSize = field(default_factory=AutoencoderSize)
     text_size: TextSize = field(default_factory=TextSize)
     unet_size: UNetSize = field(default_factory=UNetSize)
-    batch_sizes: dict[str, int] = field(default_factory=lambda: {"autoencoder": 24, "text-encoder": 96, "unet": 32})
+    batch_sizes: dict[str, int] = field(default_factory=lambda: {"autoencoder": 24, "text-encoder": 64, "unet": 16})
     plans: dict[str, Plan] = field(
         default_factory=lambda: {
             "autoencoder": Plan(steps=12_000, learning_rate=1e-3, average=0.998),
-            "text-encoder": Plan(steps=6_000, learning_rate=7e-4),
-            "unet": Plan(steps=60_000, learning_rate=4e-4, average=0.9995),
+            "text-encoder": Plan(steps=12_000, learning_rate=7e-4),
+            "unet": Plan(steps=120_000, learning_rate=4e-4, average=0.9995),
         }
     )
 
@@ -39,6 +41,11 @@ class Recipe:
             if stage not in TRAINED:
                 raise RecipeError(f"--minutes knows the stages {', '.join(TRAINED)}, not {stage!r}: name one of them.")
         plans = {name: replace(plan, minutes=minutes.get(name)) for name, plan in self.plans.items()}
+        return replace(self, plans=plans)
+
+    def gentler(self) -> "Recipe":
+        """The same recipe for a model that has learned already: full rates would undo part of it first."""
+        plans = {name: replace(plan, learning_rate=plan.learning_rate * GENTLE) for name, plan in self.plans.items()}
         return replace(self, plans=plans)
 
 

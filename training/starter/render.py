@@ -80,11 +80,16 @@ def plan_samples(
         for style in STYLES:
             order = draw.sample(colours, len(colours))
             for copy in range(copies):
-                background = order[copy % len(order)] if copy % 2 else "white"
+                background = "white" if is_plain(copy) else order[copy % len(order)]
                 subject = Subject(thing, style, background)
                 words = tuple(write_caption(subject, draw) for _ in range(captions))
                 samples.append(Sample(index, subject, words, _placement(draw) if copy else Placement()))
     return samples
+
+
+def is_plain(copy: int) -> bool:
+    """Whether the picture of this number stands on white."""
+    return copy % 2 == 0
 
 
 def seen_backgrounds(samples: Sequence[Sample]) -> dict[tuple[str, str], set[str]]:

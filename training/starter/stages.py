@@ -24,12 +24,14 @@ from training.starter.text_encoder import (
     TOKENS,
     Heads,
     TextLoss,
+    fit_heads,
     new_text_encoder,
     principal_components,
     regions,
+    without_placement,
 )
 from training.starter.tokenizer import load_tokenizer, train_tokenizer
-from training.starter.unet import TEXT_RATE, UNetLoss, new_scheduler, new_unet
+from training.starter.unet import TEXT_RATE, UNetLoss, choose, new_scheduler, new_unet
 
 LATENT_BATCH = 64
 FITTED = 8000
@@ -121,12 +123,16 @@ def text_encoder(build: Build, report: Report) -> None:
     else:
         model = new_text_encoder(len(load_tokenizer(build.part("tokenizer"))), recipe.text_size)
     measure = text_loss(model, found)
+    if build.start:
+        sample = slice(None, None, max(1, len(found) // FITTED))
+        fit_heads(measure, captions[sample, 0], found[sample])
+    wanted = without_placement(found, recipe.copies)
     size = recipe.batch_sizes["text-encoder"]
 
     def batch(draw: torch.Generator) -> Tensor:
-        chosen = torch.randint(len(found), (size,), generator=draw)
+        chosen = choose(len(wanted), size, draw)
         which = torch.randint(captions.shape[1], (size,), generator=draw)
-        return measure(captions[chosen, which], found[chosen])
+        return measure(captions[chosen, which], wanted[chosen])
 
     modules = {"text_encoder": model, "heads": measure.heads}
     plan = recipe.plans["text-encoder"]

@@ -13,10 +13,14 @@ import torch.nn.functional as F  # noqa: N812 - the field's name for it
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModel
 
+from training.starter.render import is_plain
+
 TOKENS = 32
 REGION_TOKENS = 16
 COMPONENTS = 192
 CONTRAST_WEIGHT = 0.1
+FIT_BATCH = 128
+RIDGE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,17 @@ def regions(latents: Tensor) -> Tensor:
     return cells.permute(0, 2, 3, 1, 4, 5).flatten(3).flatten(1, 2)
 
 
+def without_placement(latents: Tensor, copies: int) -> Tensor:
+    """(N, …) with the pictures on white of each thing and style replaced by their mean.
+
+    A caption doesn't say how a thing is placed: the mean is what it could know, and a calmer thing to learn.
+    """
+    groups = latents.unflatten(0, (-1, copies)).clone()
+    plain = [copy for copy in range(copies) if is_plain(copy)]
+    groups[:, plain] = groups[:, plain].mean(1, keepdim=True)
+    return groups.flatten(0, 1)
+
+
 class Heads(nn.Module):
     """What the encoder is trained against; thrown away afterwards."""
 
@@ -105,6 +120,32 @@ class TextLoss:
         scores = F.normalize(said, dim=1) @ F.normalize(wanted, dim=1).T * self.heads.temperature.exp().clamp(max=50)
         right = torch.arange(len(said))
         return (F.cross_entropy(scores, right) + F.cross_entropy(scores.T, right)) / 2
+
+
+@torch.no_grad()
+def fit_heads(loss: TextLoss, tokens: Tensor, latents: Tensor) -> None:
+    """Sets the heads to the best linear reading of an encoder that is trained already.
+
+    Random ones would first tear down what its tokens mean to a UNet.
+    """
+    states = torch.cat([loss.encoder(part).last_hidden_state for part in tokens.split(FIT_BATCH)])
+    end = states[torch.arange(len(tokens)), end_positions(tokens)]
+    biased = torch.cat([end, torch.ones(len(end), 1)], dim=1)
+    line = ridge(biased, (latents.flatten(1) - loss.mean) @ loss.basis)
+    loss.heads.end.weight.copy_(line[:-1].T)
+    loss.heads.end.bias.copy_(line[-1])
+    wanted = regions(latents)
+    for cell in range(REGION_TOKENS):
+        position = TOKENS - REGION_TOKENS + cell
+        free = end_positions(tokens) <= position
+        loss.heads.cells[cell] = ridge(states[free, position], wanted[free, cell])
+
+
+def ridge(inputs: Tensor, outputs: Tensor) -> Tensor:
+    """The least-squares map (inputs' width, outputs' width), shrunk a little where the inputs say nothing."""
+    gram = inputs.T @ inputs / len(inputs)
+    strength = RIDGE * gram.diagonal().mean()
+    return torch.linalg.solve(gram + strength * torch.eye(len(gram)), inputs.T @ outputs / len(inputs))
 
 
 def end_positions(tokens: Tensor) -> Tensor:

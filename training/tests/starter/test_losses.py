@@ -9,11 +9,13 @@ from training.starter.text_encoder import (
     TextLoss,
     TextSize,
     end_positions,
+    fit_heads,
     new_text_encoder,
     principal_components,
     regions,
+    without_placement,
 )
-from training.starter.unet import UNetLoss, UNetSize, new_scheduler, new_unet
+from training.starter.unet import UNetLoss, UNetSize, choose, new_scheduler, new_unet
 
 SIZE = TextSize(hidden=16, layers=1, heads=2, intermediate=16)
 END = 49
@@ -35,6 +37,19 @@ def test_regions_are_cells_in_reading_order(latents: torch.Tensor):
     found = regions(latents)
     assert found.shape == (12, 16, 64)
     assert torch.equal(found[0, 5].view(4, 4, 4), latents[0, :, 4:8, 4:8])
+
+
+def test_pictures_on_white_are_told_without_their_placement(latents: torch.Tensor):
+    told = without_placement(latents, 4)
+    assert torch.equal(told[4], told[6])
+    assert torch.allclose(told[4], (latents[4] + latents[6]) / 2)
+    assert torch.equal(told[1::2], latents[1::2])
+
+
+def test_three_in_four_pictures_stand_on_white():
+    chosen = choose(100, 4000, torch.Generator().manual_seed(0))
+    assert 0.7 < (chosen % 2 == 0).float().mean().item() < 0.8
+    assert chosen.unique().tolist() == list(range(100))
 
 
 def test_principal_components_rebuild_what_has_few_of_them():
@@ -72,6 +87,16 @@ def test_text_encoder_learns_which_caption_goes_with_which_latents(latents: torc
         loss(words, latents).backward()
         optimizer.step()
     assert loss(words, latents).item() < before / 2
+
+
+def test_fitted_heads_read_a_finished_encoder_better_than_new_ones(latents: torch.Tensor):
+    torch.manual_seed(0)
+    loss = TextLoss(new_text_encoder(END + 1, SIZE), Heads(16, 4, 64), *principal_components(latents, 4))
+    words = torch.stack([tokens(1)[0].where(torch.arange(TOKENS) != 1, torch.tensor(index)) for index in range(12)])
+    states = loss.encoder(words).last_hidden_state
+    before = loss.region_loss(states, words, latents).item()
+    fit_heads(loss, words, latents)
+    assert loss.region_loss(states, words, latents).item() < before / 2
 
 
 @pytest.fixture(scope="module")

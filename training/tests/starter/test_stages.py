@@ -103,9 +103,12 @@ def test_a_whole_build_draws_evaluates_and_can_be_gone_on_from(build: Build, cap
 def test_same_request_draws_the_same_picture(build: Build):
     run_stages(build, silent, names=[name for name in STAGES if name != "evaluate"])
     drawer = Drawer(build.out, Defaults(2, 2.0))
-    request = ask_for_things(load_catalogue(build.work).things, 1)[0]
-    assert request.prompt == plain_caption(request.subject)
-    assert np.array_equal(drawer.draw(request), drawer.draw(request))
+    requests = ask_for_things(load_catalogue(build.work).things, 2)
+    assert requests[0].prompt == plain_caption(requests[0].subject)
+    both = drawer.draw(requests)
+    assert np.array_equal(drawer.draw(requests), both)
+    alone = drawer.draw(requests[1:])[0]
+    assert np.abs(alone.astype(int) - both[1]).max() <= 2
 
 
 RUN = """
