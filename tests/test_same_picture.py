@@ -60,7 +60,8 @@ def from_api(api: Api, **fields: Any) -> Generation:
 def from_page(client: Client) -> Generation:
     answer = client.post("/create", REQUEST)
     assert answer.status_code == 302, answer.content
-    return Generation.objects.latest("created_at")
+    assert answer["Location"].startswith("/create?generation=")
+    return Generation.objects.get(pk=answer["Location"].partition("=")[2])
 
 
 def pixels(pictures: list[PIL.Image.Image]) -> list[bytes]:
@@ -69,7 +70,7 @@ def pixels(pictures: list[PIL.Image.Image]) -> list[bytes]:
 
 def test_wherever_it_is_asked_for(studio: Studio, user: User) -> None:
     client, api = Client(), Api(user)
-    client.force_login(user, "django.contrib.auth.backends.ModelBackend")
+    client.force_login(user)
     studio.start()
     first = from_api(api)
     of_api = pixels(pictures_of(first))

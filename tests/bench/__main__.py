@@ -50,8 +50,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        print_head()
         rows = measure(Path(folder), options.rounds, options.only)
-    print_table(rows)
     if options.json:
         options.json.write_text(json.dumps([vars(row) for row in rows], indent=1))
 
@@ -64,7 +64,7 @@ def measure(folder: Path, rounds: int, only: str | None) -> list[Row]:
             "loras": lambda: lora_changes(bench, folder, rounds),
             "eta": lambda: promised_ends(bench),
         }
-        return [run() for name, run in wanted.items() if only in (None, name)]
+        return [print_row(run()) for name, run in wanted.items() if only in (None, name)]
 
 
 def through_the_queue(bench: Any, folder: Path, rounds: int) -> Row:
@@ -131,12 +131,15 @@ def baseline(*arguments: object) -> float:
     return float(answer.stdout.strip().splitlines()[-1])
 
 
-def print_table(rows: list[Row]) -> None:
-    model = settings.STARTER_MODEL.name
-    print(f"{platform.machine()}, Python {platform.python_version()}, model {model}")
-    print(f"{'measurement':30} {'ours':>10} {'baseline':>10} {'unit':12} {'ratio':>6}  target")
-    for row in rows:
-        print(f"{row.name:30} {row.ours:10.3f} {row.baseline:10.3f} {row.unit:12} {row.ratio:6.2f}  {row.target}")
+def print_head() -> None:
+    print(f"{platform.machine()}, Python {platform.python_version()}, model {settings.STARTER_MODEL.name}")
+    print(f"{'measurement':30} {'ours':>10} {'baseline':>10} {'unit':12} {'ratio':>6}  target", flush=True)
+
+
+def print_row(row: Row) -> Row:
+    numbers = f"{row.ours:10.3f} {row.baseline:10.3f} {row.unit:12} {row.ratio:6.2f}"
+    print(f"{row.name:30} {numbers}  {row.target}", flush=True)
+    return row
 
 
 if __name__ == "__main__":

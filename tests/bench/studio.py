@@ -25,7 +25,7 @@ class BenchStudio:
         self.user = User.objects.create_superuser("bench@example.org", "x")
         self.model = DiffusionModel.objects.get(slug="starter")
         self.client = Client()
-        self.client.force_login(self.user, "django.contrib.auth.backends.ModelBackend")
+        self.client.force_login(self.user)
 
     def order(self, *, steps: int, seed: int = 0, lora: Lora | None = None) -> Generation:
         return create_generation(
