@@ -188,7 +188,16 @@ def assemble(build: Build, report: Report) -> None:
         requires_safety_checker=False,
     )
     pipeline.save_pretrained(build.out, safe_serialization=True)
+    forget_origins(build.out)
     report("assemble", 1, 1, f"{sum(file.stat().st_size for file in build.out.rglob('*.safetensors')) / 1e6:.0f} MB")
+
+
+def forget_origins(model: Path) -> None:
+    """diffusers notes in each configuration the folder that a part came from: nobody else has that folder."""
+    for path in model.rglob("*.json"):
+        settings = json.loads(path.read_text())
+        if isinstance(settings, dict) and settings.pop("_name_or_path", None):
+            path.write_text(json.dumps(settings, indent=2, sort_keys=True) + "\n")
 
 
 def evaluation(build: Build, report: Report) -> None:

@@ -91,6 +91,7 @@ def test_a_whole_build_draws_evaluates_and_can_be_gone_on_from(build: Build, cap
     assert figures["defaults"] == {"steps": 2, "guidance": 2.0, "sampler": "DDIM"}
     assert evaluate.main(["--model", str(build.out), "--work-dir", str(build.work), "--count", "3", "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["retrieval"] == figures["retrieval"]
+    assert not any("_name_or_path" in path.read_text() for path in build.out.rglob("config.json"))
     further = Build(build.work, build.work / "further", tiny_recipe(), start=build.out, evaluated=3)
     forget_from(further, "autoencoder")
     give_defaults(further)
