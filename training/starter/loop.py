@@ -18,6 +18,10 @@ Batch = Callable[[torch.Generator], Tensor]
 """Draws a batch with the generator it is given and returns its loss."""
 
 
+PAUSE_SECONDS = 60.0
+"""A step that took longer was interrupted (a stopped process, a sleeping laptop): the rest is not training time."""
+
+
 @dataclass(frozen=True)
 class Plan:
     steps: int
@@ -94,9 +98,9 @@ def train(
     optimizer = _optimizer(modules, plan, rates or {})
     averages = {name: Average(module, plan.average) for name, module in modules.items()} if plan.average else {}
     position = _resume(checkpoint, modules, optimizer, averages)
-    saved = started = time.monotonic()
-    before, smooth = position.seconds, None
+    saved, smooth = time.monotonic(), None
     while position.share(plan) < 1.0:
+        began = time.monotonic()
         for group in optimizer.param_groups:
             group["lr"] = group["share"] * plan.learning_rate * rate_factor(position, plan)
         loss = _step(batch, optimizer, torch.Generator().manual_seed(plan.seed * 1_000_003 + position.step))
@@ -104,7 +108,7 @@ def train(
         position.step += 1
         for name, average in averages.items():
             average.update(modules[name], position.step)
-        position.seconds = before + time.monotonic() - started
+        position.seconds += min(time.monotonic() - began, PAUSE_SECONDS)
         report(*_progress(position, plan), f"step {position.step}, loss {smooth:.4f}")
         if time.monotonic() - saved > plan.save_seconds:
             _save(checkpoint, modules, optimizer, averages, position)
