@@ -22,7 +22,6 @@ from typing import IO, Any
 
 from django.conf import settings
 from django.db import DatabaseError, close_old_connections
-from django.db.models import F
 from django.utils import timezone
 
 from imagineer import queue, sweeper
@@ -111,14 +110,14 @@ class ClusterProcess:
         moved = {"moved_at": now} if self._moves() else {}
         row.update(supervised_at=now, **moved)
         # One canary at a time: a cluster that is busy for hours must not come back to a thousand of them.
-        if row.filter(rung_at=None).exists() or row.filter(answered_at__gte=F("rung_at")).exists():
+        if not row.unanswered().exists():
             row.update(rung_at=now)
             queue.ring_canary(self.queue, self.name)
 
     def _is_silent(self) -> bool:
         since = timezone.now() - timedelta(seconds=settings.SILENCE_SECONDS)
-        unanswered = Cluster.objects.filter(name=self.name, rung_at__lt=since).exclude(answered_at__gte=F("rung_at"))
-        return unanswered.exists() and not self._moves()
+        unanswered = Cluster.objects.filter(name=self.name, rung_at__lt=since).unanswered().exists()
+        return unanswered and not self._moves()
 
     def _patience(self) -> float:
         """How old a cluster has to be before its silence counts."""

@@ -16,7 +16,7 @@ from django.db import transaction
 from django.utils import timezone
 
 from imagineer import fairness, queue
-from imagineer.models import IdempotencyKey, MaintenanceRecord
+from imagineer.models import Cluster, IdempotencyKey, MaintenanceRecord
 from imagineer.runs import Run, RunStatus, run_models
 
 TEMPORARY_SECONDS = 3600  # a temporary file older than this belongs to nobody
@@ -92,9 +92,16 @@ def _recover(run: Run, swept: Swept) -> None:
 
 
 def _ring_again(name: str) -> int:
-    """As many rings as there are queued runs without one: messages that were fetched may be lost with their worker."""
+    """As many rings as there are queued runs without one: messages that were fetched may be lost with their worker.
+
+    A canary lies in the same queue and is no doorbell. One that was fetched and not yet answered is taken off all the
+    same: then a run is rung for once too often, which harms nothing.
+    """
     settled = timezone.now() - RING_PATIENCE
     queued = sum(model.objects.queued().filter(created_at__lt=settled).count() for model in run_models(name))
-    missing = max(0, queued - queue.waiting(name)) if queued else 0
+    if not queued:
+        return 0
+    canaries = Cluster.objects.filter(queue=name).unanswered().count()
+    missing = max(0, queued - max(0, queue.waiting(name) - canaries))
     queue.ring_queue(name, missing)
     return missing

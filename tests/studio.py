@@ -13,7 +13,7 @@ from typing import Any
 
 import psutil
 from django.conf import settings
-from django.db import connection
+from django.db import DEFAULT_DB_ALIAS, connections
 
 ROOT = Path(__file__).resolve().parent.parent
 QUICK = {
@@ -148,7 +148,10 @@ _REGISTER = "from gallery.services.registry import ensure_starter; ensure_starte
 
 @contextlib.contextmanager
 def joined(root: Path, overrides: Any, blocker: Any) -> Iterator[None]:
-    """Points this process's Django at the studio's database and files."""
+    """Points this process's Django at the studio's database and files.
+
+    The tests' own connection is set aside, not closed: closing it would do nothing, or lose a database in memory.
+    """
     overrides.DATA_DIR = root
     overrides.MODELS_DIR = root / "models"
     overrides.LEASE_SECONDS = LEASE_SECONDS
@@ -157,15 +160,17 @@ def joined(root: Path, overrides: Any, blocker: Any) -> Iterator[None]:
         **settings.STORAGES,
         "default": {**settings.STORAGES["default"], "OPTIONS": {"location": root / "media"}},
     }
-    before = connection.settings_dict["NAME"]
     with blocker.unblock():
-        connection.close()
-        connection.settings_dict["NAME"] = str(root / "imagineer.sqlite3")
+        aside, database = connections[DEFAULT_DB_ALIAS], connections.settings[DEFAULT_DB_ALIAS]
+        before = database["NAME"]
+        del connections[DEFAULT_DB_ALIAS]
+        database["NAME"] = str(root / "imagineer.sqlite3")
         try:
             yield
         finally:
-            connection.close()
-            connection.settings_dict["NAME"] = before
+            connections[DEFAULT_DB_ALIAS].close()
+            database["NAME"] = before
+            connections[DEFAULT_DB_ALIAS] = aside
 
 
 def end(process: psutil.Process) -> None:

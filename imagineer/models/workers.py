@@ -16,6 +16,10 @@ class ClusterQuerySet(models.QuerySet["Cluster"]):
     def busy(self, since: Any) -> "ClusterQuerySet":
         return self.filter(supervised_at__gt=since, moved_at__gt=since)
 
+    def unanswered(self) -> "ClusterQuerySet":
+        """Clusters whose last canary is still on its way."""
+        return self.filter(rung_at__isnull=False).exclude(answered_at__gte=models.F("rung_at"))
+
 
 class Cluster(models.Model):
     """One group of worker processes, as its supervisor sees it. `name` is host:queue:device."""

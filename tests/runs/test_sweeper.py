@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from gallery.models import Generation
 from imagineer import queue
-from imagineer.models import MaintenanceRecord
+from imagineer.models import Cluster, MaintenanceRecord
 from imagineer.runs import RunStatus
 from imagineer.sweeper import RING_PATIENCE, sweep, temporary_folder
 
@@ -31,6 +31,14 @@ def test_a_lost_doorbell_is_rung_once_more_and_only_once(ask: Ask) -> None:
     assert sweep().rung == 3
     assert sweep().rung == 0
     assert queue.waiting("generation") == 3
+
+
+def test_a_canary_in_the_queue_is_not_taken_for_a_doorbell(ask: Ask) -> None:
+    age(ask())
+    empty_queue()
+    Cluster.objects.create(name="here:generation:all", queue="generation", pid=1, rung_at=timezone.now())
+    queue.ring_canary("generation", "here:generation:all")
+    assert sweep().rung == 1
 
 
 def test_a_fresh_run_s_own_doorbell_is_given_time(ask: Ask) -> None:

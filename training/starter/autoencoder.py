@@ -32,12 +32,6 @@ def new_autoencoder(size: AutoencoderSize, picture_px: int) -> AutoencoderKL:
     )
 
 
-def freeze_encoder(autoencoder: AutoencoderKL) -> None:
-    """Trains the decoder alone: encoded latents, and all that was learned from them, stay valid."""
-    for part in (autoencoder.encoder, autoencoder.quant_conv):
-        part.requires_grad_(False)
-
-
 @dataclass(frozen=True)
 class AutoencoderLoss:
     autoencoder: AutoencoderKL

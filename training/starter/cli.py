@@ -1,6 +1,7 @@
 """The builder's command line, shared by `python -m training.starter` and `manage.py buildstarter`."""
 
 import argparse
+import ctypes
 import os
 import sys
 import time
@@ -21,6 +22,9 @@ STAGE_NAMES = (
     "evaluate",
 )
 QUIET_SECONDS = 30.0
+M_TRIM_THRESHOLD, M_MMAP_THRESHOLD = -1, -3
+"""Of <malloc.h>."""
+KEPT_BYTES = 1 << 30
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +81,13 @@ class Bar:
         sys.stderr.flush()
 
 
+def keep_memory() -> None:
+    """Has glibc keep what each step frees for the next one: giving it back took a seventh of every step."""
+    if sys.platform == "linux" and hasattr(glibc := ctypes.CDLL(None), "mallopt"):
+        for threshold in (M_MMAP_THRESHOLD, M_TRIM_THRESHOLD):
+            glibc.mallopt(threshold, KEPT_BYTES)
+
+
 def run(options: argparse.Namespace) -> None:
     """Raises RecipeError or PackageError with a sentence for the person at the terminal."""
     build = build_from(options)
@@ -84,6 +95,7 @@ def run(options: argparse.Namespace) -> None:
 
     from training.starter.stages import forget_from, run_stages
 
+    keep_memory()
     torch.set_num_threads(options.threads)
     if options.redo:
         forget_from(build, options.redo)

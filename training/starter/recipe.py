@@ -26,12 +26,12 @@ class Recipe:
     autoencoder_size: AutoencoderSize = field(default_factory=AutoencoderSize)
     text_size: TextSize = field(default_factory=TextSize)
     unet_size: UNetSize = field(default_factory=UNetSize)
-    batch_sizes: dict[str, int] = field(default_factory=lambda: {"autoencoder": 24, "text-encoder": 64, "unet": 16})
+    batch_sizes: dict[str, int] = field(default_factory=lambda: {"autoencoder": 32, "text-encoder": 128, "unet": 64})
     plans: dict[str, Plan] = field(
         default_factory=lambda: {
             "autoencoder": Plan(steps=12_000, learning_rate=1e-3, average=0.998),
             "text-encoder": Plan(steps=12_000, learning_rate=7e-4),
-            "unet": Plan(steps=120_000, learning_rate=4e-4, average=0.9995),
+            "unet": Plan(steps=30_000, learning_rate=5e-4, average=0.999),
         }
     )
 

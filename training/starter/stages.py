@@ -13,7 +13,7 @@ from diffusers import AutoencoderKL, StableDiffusionPipeline, UNet2DConditionMod
 from torch import Tensor
 from transformers import CLIPTextModel
 
-from training.starter.autoencoder import AutoencoderLoss, encode, freeze_encoder, new_autoencoder
+from training.starter.autoencoder import AutoencoderLoss, encode, new_autoencoder
 from training.starter.catalogue import Sources, fetch_sources, load_catalogue
 from training.starter.evaluate import Drawer, as_table, evaluate
 from training.starter.loop import Report, save_atomically, train
@@ -61,11 +61,9 @@ def render(build: Build, report: Report) -> None:
 
 
 def autoencoder(build: Build, report: Report) -> None:
-    """A model to go on from keeps its encoder: only the decoder is trained further."""
     recipe = build.recipe
     if build.start:
         model = AutoencoderKL.from_pretrained(build.start / "vae", dtype=torch.float32)
-        freeze_encoder(model)
     else:
         model = new_autoencoder(recipe.autoencoder_size, PICTURE_PX)
     model.to(memory_format=torch.channels_last)
@@ -73,8 +71,7 @@ def autoencoder(build: Build, report: Report) -> None:
     loss = AutoencoderLoss(model, pictures, recipe.batch_sizes["autoencoder"])
     plan = recipe.plans["autoencoder"]
     train({"vae": model}, loss, plan, build.checkpoint("autoencoder"), partial(report, "autoencoder"))
-    if not build.start:
-        scale_to_unit_variance(model, pictures)
+    scale_to_unit_variance(model, pictures)
     model.save_pretrained(build.part("vae"))
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.starter.autoencoder import AutoencoderSize, edge_loss, encode, freeze_encoder, new_autoencoder
+from training.starter.autoencoder import AutoencoderSize, edge_loss, encode, new_autoencoder
 from training.starter.text_encoder import (
     TOKENS,
     Heads,
@@ -135,18 +135,3 @@ def test_edges_cost_where_outlines_differ_and_not_where_only_the_level_does():
     step[..., 4:] = 1
     assert edge_loss(step + 0.5, step).item() == 0
     assert edge_loss(torch.full_like(step, 0.5), step).item() > 0
-
-
-def test_a_frozen_encoder_leaves_the_latents_alone():
-    torch.manual_seed(0)
-    model = new_autoencoder(AutoencoderSize(channels=(8, 8, 8), groups=4), 64)
-    freeze_encoder(model)
-    pictures = torch.randint(0, 256, (2, 64, 64, 3), dtype=torch.uint8)
-    before = encode(model, pictures)
-    trained = [value for value in model.parameters() if value.requires_grad]
-    torch.optim.SGD(trained, lr=1.0).zero_grad()
-    model(torch.rand(1, 3, 64, 64)).sample.sum().backward()
-    with torch.no_grad():
-        for value in trained:
-            value.sub_(value.grad)
-    assert torch.equal(encode(model, pictures), before)
