@@ -187,7 +187,8 @@ def _loras(tags: list[LoraUse], settings: dict[str, str]) -> tuple[LoraUse, ...]
     hashes, weights = _pairs(settings.get("Lora hashes", "")), _pairs(settings.get("Lora weights", ""))
     hashes |= _civitai_hashes(settings.get("Hashes", "")) if not hashes else {}
     if not tags and weights:
-        tags = [LoraUse(name, as_float(weight) or 0.0) for name, weight in weights.items()]
+        tags = [LoraUse(stem(name), as_float(weight) or 0.0) for name, weight in weights.items()]
+    hashes = {stem(name): value for name, value in hashes.items()} | hashes  # as it stands goes first
     return tuple(LoraUse(lora.name, lora.weight, hashes.get(lora.name, "")) for lora in tags[:LORA_LIMIT])
 
 
@@ -199,7 +200,7 @@ def _civitai_hashes(text: str) -> dict[str, str]:
 def _pairs(text: str) -> dict[str, str]:
     """ "name: value, name: value", where a name may hold a colon."""
     pieces = (piece.rpartition(":") for piece in text.split(",", LORA_LIMIT)[:LORA_LIMIT])
-    return {stem(name.strip()): as_text(value.strip(), 128) for name, colon, value in pieces if colon}
+    return {name.strip(): as_text(value.strip(), 128) for name, colon, value in pieces if colon}
 
 
 def _source(version: str) -> Source:

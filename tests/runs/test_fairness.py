@@ -23,6 +23,7 @@ def serve(seconds: float | dict[int, float] = 5.0) -> Generation | None:
         took = seconds[run.created_by_id] if isinstance(seconds, dict) else seconds
         run.succeed(seconds=took)
         run.started_at = run.finished_at - timedelta(seconds=took)
+        run.save(update_fields=["started_at"])
         fairness.settle(run)
     return run
 

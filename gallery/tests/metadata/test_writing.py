@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 from PIL.PngImagePlugin import PngImageFile
@@ -192,6 +192,18 @@ parameters = st.builds(
 
 @RELAXED
 @given(params=parameters)
+@example(
+    params=GenerationParameters(
+        "x",
+        seed=1,
+        steps=2,
+        sampler="Euler",
+        guidance=3.0,
+        width=64,
+        height=64,
+        loras=(LoraUse("a.pt", 1.0, "0123456789ab"), LoraUse("a", 1.0, "ba9876543210")),
+    )
+)
 def test_a1111_s_text_comes_back_as_it_went(params):
     assert parse_infotext(a1111_text(params)) == params
 
