@@ -1,4 +1,4 @@
-"""Captioned pictures in a style the starter model never saw: Twemoji (CC BY 4.0), for teaching it to a LoRA."""
+"""Captioned pictures in a style the starter model never saw, black drawings on white, for teaching it to a LoRA."""
 
 import random
 from pathlib import Path
@@ -11,8 +11,8 @@ from training.starter.packages import EMOJIBASE, HELD_OUT_PACKAGE, fetch_package
 from training.starter.render import Placement, centred, place
 from training.starter.things import read_things
 
-STYLE_WORDS = "twemoji style"
-CREDIT = "Twemoji, © Twitter, Inc and other contributors, CC BY 4.0, https://creativecommons.org/licenses/by/4.0/\n"
+STYLE_WORDS = "ink style"
+CREDIT = "Fluent Emoji High Contrast, © Microsoft Corporation, MIT, https://github.com/microsoft/fluentui-emoji\n"
 
 
 def render_held_out(work: Path, folder: Path, count: int, *, enlarge: int = 1, seed: int = 0) -> list[Path]:

@@ -65,15 +65,15 @@ NOTO = Package(
     "Apache-2.0",
     ICONIFY_FILES,
 )
-TWEMOJI = Package(
-    "@iconify-json/twemoji",
-    "1.2.5",
-    "uKpuIEV0v6K5BW3Mjdyl+XKFVAbbcPxAgifKvEMtZoUZB5+YiY5zaMm2uNNCxyXzAWU9yNLlj41WU6/mvgALsw==",
-    "CC-BY-4.0",
+FLUENT_HIGH_CONTRAST = Package(
+    "@iconify-json/fluent-emoji-high-contrast",
+    "1.2.6",
+    "esqhZPpkrF7sNX3NsLoh8KW64okEr/bzko7WNnFP+qTJGAqDPDYjp0925yxuivXy3HtVQB8xhIKu3+Nq1byX5w==",
+    "MIT",
     ICONIFY_FILES,
 )
 TRAINING_PACKAGES = (EMOJIBASE, FLUENT_3D, FLUENT_FLAT, NOTO)
-HELD_OUT_PACKAGE = TWEMOJI
+HELD_OUT_PACKAGE = FLUENT_HIGH_CONTRAST
 
 
 def fetch_package(package: Package, root: Path) -> Path:

@@ -9,7 +9,7 @@ from PIL import Image, ImageDraw
 
 from training.starter.autoencoder import AutoencoderSize
 from training.starter.loop import Plan
-from training.starter.packages import EMOJIBASE, FLUENT_3D, FLUENT_FLAT, NOTO, TWEMOJI
+from training.starter.packages import EMOJIBASE, FLUENT_3D, FLUENT_FLAT, FLUENT_HIGH_CONTRAST, NOTO
 from training.starter.recipe import Build, Recipe
 from training.starter.text_encoder import TextSize
 from training.starter.unet import UNetSize
@@ -72,7 +72,7 @@ def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
     write_bitmaps(root / FLUENT_3D.folder / "assets")
     write_icons(root / FLUENT_FLAT.folder, ring="")
     write_icons(root / NOTO.folder, ring='<circle cx="16" cy="16" r="3" fill="#ffd000"/>')
-    write_icons(root / TWEMOJI.folder, ring='<circle cx="16" cy="16" r="5" fill="#101010"/>')
+    write_icons(root / FLUENT_HIGH_CONTRAST.folder, ring='<circle cx="16" cy="16" r="5" fill="#101010"/>')
     return work
 
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch import nn
 
-from training.starter.autoencoder import AutoencoderSize, edge_loss, encode, new_autoencoder
+from training.starter.autoencoder import edge_loss
 from training.starter.text_encoder import (
     TOKENS,
     Heads,

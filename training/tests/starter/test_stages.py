@@ -67,8 +67,8 @@ def test_held_out_style_is_written_with_captions_and_credit(work: Path, tmp_path
     assert len({path.name for path in paths}) == 4
     with Image.open(paths[0]) as picture:
         assert picture.size == (128, 128)
-    assert paths[0].with_suffix(".txt").read_text().endswith(", twemoji style\n")
-    assert "CC BY 4.0" in (tmp_path / "pictures/CREDIT.txt").read_text()
+    assert paths[0].with_suffix(".txt").read_text().endswith(", ink style\n")
+    assert "MIT" in (tmp_path / "pictures/CREDIT.txt").read_text()
 
 
 @pytest.mark.parametrize("value", ["unet", "unet=soon", "unet=0", "tokenizer=3"])
