@@ -24,6 +24,7 @@ QUICK = {
     "IMAGINEER_STOP_SECONDS": "3",
     "IMAGINEER_DEFAULT_WORKERS": "1",
     "IMAGINEER_GENERATIONS_PER_MINUTE": "0",
+    "IMAGINEER_ENGINE_THREADS": "1",  # tests share the machine: two threads that wait for each other may wait long
 }
 LEASE_SECONDS = 4
 

@@ -17,7 +17,12 @@ from imagineer.models import User
 from imagineer.runs import RunStatus
 from tests.studio import Studio, make_template
 
-SLOW = {"IMAGINEER_CANARY_SECONDS": "10", "IMAGINEER_SILENCE_SECONDS": "25", "IMAGINEER_SWEEP_SECONDS": "10"}
+SLOW = {
+    "IMAGINEER_CANARY_SECONDS": "10",
+    "IMAGINEER_SILENCE_SECONDS": "25",
+    "IMAGINEER_SWEEP_SECONDS": "10",
+    "IMAGINEER_ENGINE_THREADS": "0",
+}
 
 
 class BenchStudio:
