@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image
 
+from gallery.engine.samplers import build_scheduler
 from training.starter.captions import BACKGROUNDS, Subject, plain_caption
 from training.starter.catalogue import Catalogue, load_catalogue
 from training.starter.render import plan_samples, seen_backgrounds
@@ -66,6 +67,7 @@ class Drawer:
         self.load_seconds = time.perf_counter() - started
         self.pipeline.set_progress_bar_config(disable=True)
         self.defaults = defaults or read_defaults(model)
+        self.pipeline.scheduler = build_scheduler(self.defaults.sampler, dict(self.pipeline.scheduler.config))
 
     def draw(self, requests: Sequence[Request]) -> npt.NDArray[np.uint8]:
         """(N, H, W, 3); each picture has its own seed, and is the same alone or beside others but for rounding."""
@@ -231,7 +233,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options.work_dir.mkdir(parents=True, exist_ok=True)
     suggested = read_defaults(options.model)
     guidance = suggested.guidance if options.guidance is None else options.guidance
-    defaults = Defaults(options.steps or suggested.steps, guidance)
+    defaults = Defaults(options.steps or suggested.steps, guidance, suggested.sampler)
     evaluation, sheet = evaluate(Drawer(options.model, defaults), load_catalogue(options.work_dir), options.count)
     if options.sheet:
         sheet.save(options.sheet)
