@@ -53,8 +53,10 @@ class Order:
         return f"{sign}{self.field}", f"{sign}id"
 
     def after(self, value: Any, key: Any) -> Q:
+        """The first condition says again what the others imply: it is what an index can be entered by."""
         way = "lt" if self.falling else "gt"
-        return Q(**{f"{self.field}__{way}": value}) | Q(**{self.field: value, f"id__{way}": key})
+        beyond = Q(**{f"{self.field}__{way}": value}) | Q(**{f"id__{way}": key})
+        return Q(**{f"{self.field}__{way}e": value}) & beyond
 
 
 NEWEST = Order("new")
