@@ -51,6 +51,10 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Listed for everybody, whatever the rating: combine with `suited_to`."""
         return self.kept().filter(visibility=Visibility.PUBLIC)
 
+    def open_to_all(self) -> Self:
+        """What may be told to the whole world: feed, sitemap, previews of links."""
+        return self.public().filter(rating__in=Rating.open())
+
     def visible_to(self, user: Any) -> Self:
         """What `user` may open, by its address: one's own, public and unlisted ones; operators all that is kept.
 
@@ -145,6 +149,10 @@ class Image(models.Model):
 
     def rendition_key(self, size: int) -> str:
         return rendition_key(self.sha256, size)
+
+    @property
+    def is_open_to_all(self) -> bool:
+        return self.visibility == Visibility.PUBLIC and self.rating in Rating.open() and self.deleted_at is None
 
     @property
     def is_gated(self) -> bool:

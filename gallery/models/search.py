@@ -17,12 +17,12 @@ from gallery.words import Phrase
 _TIES = 1024  # places for pictures of one microsecond
 
 
-class SearchText(models.TextField):
+class SearchText(models.TextField):  # type: ignore[type-arg]  # only its stubs take arguments
     pass
 
 
 @SearchText.register_lookup
-class Matches(Lookup):  # type: ignore[type-arg]  # not subscriptable at run time
+class Matches(Lookup):
     """`text__matches=[Phrase, …]`: holds all of the phrases. Words contain letters and digits only, no syntax."""
 
     lookup_name = "matches"
