@@ -78,7 +78,11 @@ class SearchEntry(models.Model):
 
 def place_of(moment: datetime, image_id: UUID) -> int:
     """Where a picture's document stands among all; free unless a picture of the same microsecond has taken it."""
-    return int(moment.timestamp() * 1_000_000) * _TIES + image_id.int % _TIES
+    return first_place(moment) + image_id.int % _TIES
+
+
+def first_place(moment: datetime) -> int:
+    return int(moment.timestamp() * 1_000_000) * _TIES
 
 
 def _fts5(phrase: Phrase) -> str:

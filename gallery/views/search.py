@@ -78,7 +78,7 @@ def search(request: HttpRequest) -> HttpResponse:
         "may_generate": may_generate(request.user),
     }
     if "grown" not in request.GET:
-        context["count"] = count_up_to(images, COUNTED)
+        context["count"] = count_up_to(images, criteria, COUNTED)
     return render_listing(request, "gallery/search.html", images, context, order)
 
 

@@ -136,7 +136,7 @@ def test_a_slash_goes_to_the_search(site: Site, visit: Callable[..., Visitor], m
     page = visit(size=PHONE).open("/")
     page.keyboard.press("/")
     expect(page).to_have_url(re.compile(r"/search$"))
-    expect(page.get_by_label("Search pictures")).to_be_visible()
+    expect(page.locator("#page-search")).to_be_visible()
 
 
 # The form ------------------------------------------------------------------------------------------------------------
