@@ -26,7 +26,7 @@ pytestmark = pytest.mark.django_db
 NOBODY = ("anonymous", "deactivated")
 OPERATORS = ("operator", "superuser")
 PEOPLE = (*NOBODY, "owner", "other", *OPERATORS)
-PICTURES = {
+PICTURES: dict[str, dict[str, Any]] = {
     "public": {"visibility": "public", "rating": "safe"},
     "unlisted": {"visibility": "unlisted", "rating": "safe"},
     "private": {},

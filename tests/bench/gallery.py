@@ -74,12 +74,13 @@ def addresses() -> dict[str, str]:
     from gallery.services.finding import FOUND_NEWEST
     from imagineer.pagination import NEWEST, PageParameters, paginate
 
+    page = PageParameters(cursor=None, limit=40)
     cursors = {}
     public, found = Image.objects.open_to_all(), Image.objects.open_to_all().search(COMMON)
     for name, images, order in (("deep", public, NEWEST), ("found", found, FOUND_NEWEST)):
         oldest = order.columns[0].lstrip("-")
         late = images.order_by(oldest)[200]
-        _, cursors[name] = paginate(images.filter(**{f"{oldest}__lte": getattr(late, oldest)}), PageParameters(), order)
+        _, cursors[name] = paginate(images.filter(**{f"{oldest}__lte": getattr(late, oldest)}), page, order)
     return {name: path.format(**cursors) for name, path in PAGES.items()}
 
 
