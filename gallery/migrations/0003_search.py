@@ -8,7 +8,7 @@ from gallery.words import document_of
 SQLITE = (
     # Words come from gallery.words, lower case and separated by spaces: the tokenizer has nothing left to decide.
     """CREATE VIRTUAL TABLE gallery_searchentry USING fts5(
-        text, content='gallery_searchdocument', content_rowid='id', tokenize='ascii', prefix='2 3 4 5')""",
+        text, content='gallery_searchdocument', content_rowid='id', tokenize='ascii', prefix='2 3 4 5 6 7 8')""",
     """CREATE TRIGGER gallery_searchdocument_added AFTER INSERT ON gallery_searchdocument BEGIN
         INSERT INTO gallery_searchentry(rowid, text) VALUES (new.id, new.text); END""",
     """CREATE TRIGGER gallery_searchdocument_removed AFTER DELETE ON gallery_searchdocument BEGIN
