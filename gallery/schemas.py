@@ -1,5 +1,6 @@
 """What goes in and out of the gallery's part of the API."""
 
+from datetime import date
 from typing import Any, Literal
 
 from django.urls import reverse
@@ -73,12 +74,18 @@ class GenerationQuery(PageParameters):
 
 
 class ImageQuery(PageParameters):
-    q: Text | None = Field(None, max_length=500, description="words of the prompt, the title or the description")
+    q: Text | None = Field(
+        None,
+        max_length=500,
+        description='words of prompt, title and description, which may go on; "exactly this phrase"',
+    )
     source: Literal["generated", "uploaded", "scraped"] | None = None
     model: Text | None = Field(None, max_length=80, description="slug of the model that made it")
     lora: Text | None = Field(None, max_length=80, description="slug of a LoRA that it was made with")
     owner: Text | None = Field(None, max_length=20, description="a person's id, or `me`")
     rating: RatingName | None = Field(None, description="the strongest rating that may be listed")
+    since: date | None = Field(None, description="the first day, as 2026-11-25")
+    until: date | None = Field(None, description="the last day")
     sort: Literal["new", "old", "random"] = "new"
 
 

@@ -2,7 +2,7 @@ from django.conf import settings
 from django.urls import path
 from django.views.generic import RedirectView
 
-from gallery.views import actions, create, gate, media, pictures, queue
+from gallery.views import actions, create, feeds, gate, loras, media, pictures, queue, search
 
 urlpatterns = [
     path("", pictures.front, name="front"),
@@ -15,6 +15,13 @@ urlpatterns = [
     path("images/<uuid:pk>/trash", actions.trash, name="image_trash"),
     path("images/<uuid:pk>/restore", actions.restore, name="image_restore"),
     path("images/<uuid:pk>/verify", actions.verify, name="image_verify"),
+    path("search", search.search, name="search"),
+    path("loras", loras.loras, name="loras"),
+    path("loras/<slug:slug>", loras.lora, name="lora"),
+    path("feed.atom", feeds.NewestPictures(), name="feed"),
+    path("sitemap.xml", feeds.sitemap_index, name="sitemap"),
+    path("sitemap-<section>.xml", feeds.sitemap, name="sitemap_section"),
+    path("robots.txt", feeds.robots, name="robots"),
     path("create", create.create, name="create"),
     path("generations/<uuid:pk>/card", queue.card, name="generation_card"),
     path("generations/<uuid:pk>/cancel", queue.cancel, name="generation_cancel"),

@@ -39,22 +39,27 @@ class PageParameters(QueryParameters):
 
 @dataclass(frozen=True)
 class Order:
-    """A total order: by `key` of a row and its id, both falling or both rising."""
+    """A total order: by `field` of a row and its id, both falling or both rising; if `unique`, by the field alone."""
 
     name: str
     field: str = "created_at"
     falling: bool = True
     parse: Callable[[str], Any] = datetime.fromisoformat
     parse_id: Callable[[str], Any] = UUID
+    unique: bool = False
 
     @property
-    def columns(self) -> tuple[str, str]:
+    def columns(self) -> tuple[str, ...]:
         sign = "-" if self.falling else ""
-        return f"{sign}{self.field}", f"{sign}id"
+        return (f"{sign}{self.field}",) if self.unique else (f"{sign}{self.field}", f"{sign}id")
 
     def after(self, value: Any, key: Any) -> Q:
+        """The first condition says again what the others imply: it is what an index can be entered by."""
         way = "lt" if self.falling else "gt"
-        return Q(**{f"{self.field}__{way}": value}) | Q(**{self.field: value, f"id__{way}": key})
+        if self.unique:
+            return Q(**{f"{self.field}__{way}": value})
+        beyond = Q(**{f"{self.field}__{way}": value}) | Q(**{f"id__{way}": key})
+        return Q(**{f"{self.field}__{way}e": value}) & beyond
 
 
 NEWEST = Order("new")

@@ -1,10 +1,7 @@
-import re
 import secrets
 from typing import Any
 
 from django.core.exceptions import PermissionDenied
-from django.db.models import CharField, Q, Value
-from django.db.models.functions import MD5, Cast, Concat
 from django.http import Http404, HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from ninja import Query, Router
@@ -12,7 +9,7 @@ from pydantic import Field
 
 from gallery.metadata import a1111_text
 from gallery.models import Rating
-from gallery.models.image import RENDITIONS, ImageQuerySet
+from gallery.models.image import RENDITIONS
 from gallery.schemas import (
     ImageIn,
     ImageOut,
@@ -23,12 +20,11 @@ from gallery.schemas import (
     LineageOut,
     ParametersOut,
 )
+from gallery.services.finding import Criteria, find_images, order_of, prepared
 from gallery.services.lineage import Lineage, lineage_of, origin_of, parameters_of
 from gallery.services.pictures import (
-    RATINGS,
     get_image,
     get_trashed_image,
-    listed_images,
     restore_image,
     trash_image,
     update_image,
@@ -37,7 +33,7 @@ from gallery.views import media
 from gallery.views.viewer import has_confirmed
 from imagineer.api_auth import OPEN, WRITE
 from imagineer.errors import FieldError, Invalid
-from imagineer.pagination import NEWEST, OLDEST, Order, QueryParameters, order_name, paginate
+from imagineer.pagination import Order, QueryParameters, order_name, paginate
 from imagineer.schemas import Page
 
 router = Router(tags=["images"])
@@ -48,7 +44,6 @@ _MEDIA: dict[str, Any] = {
         304: {"description": "unchanged"},
     }
 }
-_SALT = re.compile(r"random:[0-9a-f]{8}\Z")
 
 
 class ThumbnailQuery(QueryParameters):
@@ -62,12 +57,10 @@ class FileQuery(QueryParameters):
 @router.get("", auth=OPEN, response=Page[ImageOut], summary="Pictures")
 def list_images(request: HttpRequest, query: Query[ImageQuery]) -> Page[ImageOut]:
     """Public pictures and one's own; operators find all. Those for adults are listed only when asked for."""
-    images = listed_images(request.user, adult=_wants_adult(request, query.rating))
-    images = _filtered(request, images, query).select_related("owner")
-    order = _order(query)
-    if query.sort == "random":
-        images = images.annotate(shuffled=MD5(Concat(Cast("pk", CharField()), Value(order.name))))
-    found, following = paginate(images, query, order)
+    criteria = _criteria(query)
+    order = _order(query, criteria)
+    images = find_images(request.user, criteria, adult=_wants_adult(request, query.rating))
+    found, following = paginate(prepared(images, order).select_related("owner"), query, order)
     return Page[ImageOut](items=[ImageOut.of(image) for image in found], next=following)
 
 
@@ -134,41 +127,20 @@ def _wants_adult(request: HttpRequest, ceiling: str | None) -> bool:
     return True
 
 
-def _filtered(request: HttpRequest, images: ImageQuerySet, query: ImageQuery) -> ImageQuerySet:
-    for word in (query.q or "").split():
-        images = images.filter(
-            Q(title__icontains=word) | Q(alt__icontains=word) | Q(generation__prompt__icontains=word)
-        )
-    if query.rating:
-        images = images.filter(rating__in=RATINGS[: RATINGS.index(query.rating) + 1])
-    exact = {
-        "source": query.source,
-        "generation__model__slug": query.model,
-        "generation__lora_set__lora__slug": query.lora,
-        "owner": _owner(request, query.owner),
-    }
-    return images.filter(**{name: value for name, value in exact.items() if value is not None})
+def _criteria(query: ImageQuery) -> Criteria:
+    fields = query.model_dump(exclude={"cursor", "limit"})
+    return Criteria(**{**fields, "q": query.q or ""})
 
 
-def _owner(request: HttpRequest, owner: str | None) -> int | None:
-    """0 is nobody's id."""
-    if owner == "me":
-        return request.user.pk or 0
-    return owner if owner is None else int(owner) if owner.isascii() and owner.isdigit() else 0
-
-
-def _order(query: ImageQuery) -> Order:
+def _order(query: ImageQuery, criteria: Criteria) -> Order:
     """The salt of a shuffle travels in its cursor, so that all pages are of one and the same shuffle."""
-    if query.sort != "random":
-        return NEWEST if query.sort == "new" else OLDEST
-    name = order_name(query.cursor) if query.cursor else f"random:{secrets.token_hex(4)}"
-    if not _SALT.match(name):
-        raise Invalid(FieldError("cursor", "is not one that this list has given out."))
-    return Order(name, field="shuffled", falling=False, parse=_hex)
-
-
-def _hex(text: str) -> str:
-    return f"{int(text, 16):032x}"
+    salt = secrets.token_hex(4)
+    if criteria.sort == "random" and query.cursor:
+        salt = order_name(query.cursor).removeprefix("random:")
+    try:
+        return order_of(criteria, salt)
+    except ValueError as error:
+        raise Invalid(FieldError("cursor", "is not one that this list has given out.")) from error
 
 
 def _lineage_out(lineage: Lineage) -> LineageOut:

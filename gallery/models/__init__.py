@@ -1,6 +1,7 @@
 from gallery.models.generation import Generation, GenerationLora, Verdict
 from gallery.models.image import Image, PendingFile, Rating, Source, Visibility
 from gallery.models.registry import DiffusionModel, Lora
+from gallery.models.search import SearchDocument, SearchEntry
 
 __all__ = [
     "DiffusionModel",
@@ -10,6 +11,8 @@ __all__ = [
     "Lora",
     "PendingFile",
     "Rating",
+    "SearchDocument",
+    "SearchEntry",
     "Source",
     "Verdict",
     "Visibility",

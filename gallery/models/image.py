@@ -2,11 +2,12 @@ from datetime import datetime
 from typing import Any, ClassVar, Self
 
 from django.conf import settings
-from django.db import models
-from django.db.models import Q
+from django.db import connections, models
+from django.db.models import F, Q
 from django.urls import reverse
 from django.utils import timezone
 
+from gallery.words import phrases_of
 from imagineer.ids import uuid7
 
 RENDITIONS = (300, 600, 1200)  # the longer side of each, px; pictures are never enlarged
@@ -50,6 +51,10 @@ class ImageQuerySet(models.QuerySet["Image"]):
         """Listed for everybody, whatever the rating: combine with `suited_to`."""
         return self.kept().filter(visibility=Visibility.PUBLIC)
 
+    def open_to_all(self) -> Self:
+        """What may be told to the whole world: feed, sitemap, previews of links."""
+        return self.public().filter(rating__in=Rating.open())
+
     def visible_to(self, user: Any) -> Self:
         """What `user` may open, by its address: one's own, public and unlisted ones; operators all that is kept.
 
@@ -67,6 +72,18 @@ class ImageQuerySet(models.QuerySet["Image"]):
 
     def owned_by(self, user: Any) -> Self:
         return self.kept().filter(owner=user)
+
+    def search(self, text: str) -> Self:
+        """Pictures with all words of `text`, annotated with `place`, by which alone they are read in order quickly.
+
+        Newest first is falling places. Words may go on, those in double quotes stand exactly so. A text without any
+        letter or digit finds nothing.
+        """
+        phrases = phrases_of(text)
+        on_sqlite = connections[self.db].vendor == "sqlite"
+        words, place = ("document__entry__text", "document__entry__pk") if on_sqlite else ("document__text", "document")
+        found = self.filter(**{f"{words}__matches": phrases}) if phrases else self.none()
+        return found.annotate(place=F(place))
 
     def newest(self) -> Self:
         return self.order_by("-created_at", "-id")
@@ -114,7 +131,8 @@ class Image(models.Model):
             models.UniqueConstraint(fields=["generation", "index"], name="image_once_per_generation_index"),
         ]
         indexes = [
-            models.Index(fields=["visibility", "rating", "-created_at", "-id"], name="image_public"),
+            models.Index(fields=["visibility", "-created_at", "-id"], name="image_public"),
+            models.Index(fields=["-created_at", "-id"], name="image_newest"),
             models.Index(fields=["owner", "-created_at", "-id"], name="image_owner"),
             models.Index(fields=["sha256"], name="image_sha256"),
         ]
@@ -131,6 +149,10 @@ class Image(models.Model):
 
     def rendition_key(self, size: int) -> str:
         return rendition_key(self.sha256, size)
+
+    @property
+    def is_open_to_all(self) -> bool:
+        return self.visibility == Visibility.PUBLIC and self.rating in Rating.open() and self.deleted_at is None
 
     @property
     def is_gated(self) -> bool:

@@ -19,6 +19,7 @@ from imagekit.processors import ProcessorPipeline
 from gallery.imagegenerators import SPECS
 from gallery.models import Image, PendingFile
 from gallery.models.image import original_key, rendition_key
+from gallery.services.documents import refresh_document
 from imagineer.database import insist
 from imagineer.storage import sha256_of
 
@@ -119,6 +120,7 @@ def _save(image: Image, keys: list[str], guard: Callable[[], None] | None) -> No
         if guard:
             guard()
         image.save(force_insert=True)
+        refresh_document(image)
         PendingFile.objects.filter(key__in=keys).delete()
 
 

@@ -13,6 +13,7 @@ from django.utils import timezone
 
 from gallery.models import Image, Rating, Visibility
 from gallery.models.image import ImageQuerySet
+from gallery.services.documents import refresh_document
 from imagineer.errors import Conflict, FieldError, Invalid
 from imagineer.ids import parsed_id
 from imagineer.models import Event
@@ -96,10 +97,17 @@ def update_image(user: Any, image: Image, changes: ImageChanges) -> Image:
         updates = {name: value for name, value in updates.items() if getattr(current, name) != value}
         if updates:
             Image.objects.filter(pk=image.pk).update(**updates)
+            _reindex(current, updates)
             Event.record(user, "update", image, **updates)
     for name, value in updates.items():
         setattr(image, name, value)
     return image
+
+
+def _reindex(image: Image, updates: dict[str, Any]) -> None:
+    if updates.keys() & {"title", "alt"}:
+        image.title, image.alt = updates.get("title", image.title), updates.get("alt", image.alt)
+        refresh_document(image)
 
 
 def publish_image(user: Any, image: Image, *, visibility: str = Visibility.PUBLIC, rating: str | None = None) -> Image:

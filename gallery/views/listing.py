@@ -10,7 +10,7 @@ from django.shortcuts import render
 from gallery.models import Image
 from gallery.models.image import ImageQuerySet
 from imagineer.errors import Invalid
-from imagineer.pagination import NEWEST, OLDEST, PageParameters, paginate
+from imagineer.pagination import NEWEST, OLDEST, Order, PageParameters, paginate
 
 PAGE = 40
 MOST_PAGES = 15  # in one document; behind them a plain link leads on
@@ -34,23 +34,27 @@ class Listing:
         return not self.start
 
 
-def listing(request: HttpRequest, images: ImageQuerySet) -> Listing:
+def listing(request: HttpRequest, images: ImageQuerySet, order: Order = NEWEST) -> Listing:
     """`?cursor=` says where to begin, `?pages=` how far an endless scroll had come when it was left."""
     cursor = request.GET.get("cursor", "")
     pages = _pages(request.GET.get("pages", "1"))
     page = PageParameters.model_construct(cursor=cursor or None, limit=PAGE * pages)
     try:
-        found, following = paginate(images.select_related("owner"), page)
+        found, following = paginate(images.select_related("owner"), page, order)
     except Invalid as refusal:
         raise BadRequest("This page's address is damaged; go back to the start of the list.") from refusal
     return Listing(found, cursor, pages, following)
 
 
 def render_listing(
-    request: HttpRequest, template: str, images: ImageQuerySet, context: dict[str, Any] | None = None
+    request: HttpRequest,
+    template: str,
+    images: ImageQuerySet,
+    context: dict[str, Any] | None = None,
+    order: Order = NEWEST,
 ) -> HttpResponse:
     """The whole page; to a scrolling htmx only what comes next, and the address remembers how far it got."""
-    page = listing(request, images)
+    page = listing(request, images, order)
     if not request.headers.get("HX-Request") or "grown" not in request.GET:
         return render(request, template, {"listing": page, **(context or {})})
     start, grown = request.GET.get("start", ""), _pages(request.GET["grown"])

@@ -16,7 +16,7 @@ from django.http.response import HttpResponseBase
 from django.utils.cache import get_conditional_response
 from django.views.decorators.http import require_safe
 
-from gallery.models import Image, Rating, Visibility
+from gallery.models import Image
 from gallery.models.image import RENDITIONS
 from gallery.services.pictures import get_image, may_edit
 from gallery.services.ranges import ByteRange, NotSatisfiable, parse_range
@@ -96,7 +96,7 @@ def _serve(request: HttpRequest, image: Image, media: MediaFile, *, own: bool) -
     for name, value in _HEADERS.items():
         response[name] = value
     response["Content-Disposition"] = f'{disposition}; filename="{media.name}"'
-    response["Cache-Control"] = IMMUTABLE if _is_open(image) and not own else NOT_KEPT
+    response["Cache-Control"] = IMMUTABLE if image.is_open_to_all and not own else NOT_KEPT
     return response
 
 
@@ -136,10 +136,6 @@ def _size(media: MediaFile) -> int:
     except FileNotFoundError as error:
         logger.error("the file %s is missing; `manage.py integrity` lists all such", media.key)
         raise Http404("The file of this picture is missing; an operator has been told.") from error
-
-
-def _is_open(image: Image) -> bool:
-    return image.visibility == Visibility.PUBLIC and image.rating in Rating.open()
 
 
 def _chunks(key: str, part: ByteRange) -> Iterator[bytes]:

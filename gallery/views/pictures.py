@@ -13,6 +13,7 @@ from gallery.services.lineage import lineage_of
 from gallery.services.pictures import get_image, get_trashed_image, may_edit, trashed_images
 from gallery.views.listing import neighbours, render_listing
 from gallery.views.media import may_see_gated
+from gallery.views.sharing import shared_facts
 from gallery.views.viewer import has_confirmed, may_generate
 from imagineer.ids import parsed_id
 
@@ -37,6 +38,7 @@ def image(request: HttpRequest, pk: UUID) -> HttpResponse:
         "newer": newer,
         "older": older,
         "walk": walk,
+        "shared": shared_facts(request, found) if found.is_open_to_all else None,
         "may_generate": may_generate(request.user),
         **_editing(request.user, found),
     }

@@ -97,11 +97,19 @@
     }
   };
 
+  const toSearch = (event) => {
+    event.preventDefault();
+    const field = [...document.querySelectorAll(".search input")].find((input) => input.offsetParent);
+    if (field) field.select();
+    else document.querySelector('a.nav-link[href="/search"]')?.click();
+  };
+
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") escape();
     if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
     if (document.querySelector("dialog[open]")) return;
     if (event.key === "?") document.getElementById("keys").showModal();
+    else if (event.key === "/") toSearch(event);
     else if (event.key === "g") going = event.timeStamp;
     else if (going && event.timeStamp - going < 1500 && places[event.key]) {
       document.querySelector(places[event.key])?.click();

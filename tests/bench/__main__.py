@@ -26,6 +26,8 @@ django.setup()
 
 from gallery.models import Generation  # noqa: E402
 from imagineer import fairness  # noqa: E402
+from tests.bench.gallery import MOST_QUERIES, in_galleries  # noqa: E402
+from tests.bench.gallery import compare as compare_galleries  # noqa: E402
 from tests.bench.studio import open_studio  # noqa: E402
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -46,7 +48,7 @@ class Row:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.bench", description="Imagineer's benchmarks.")
     parser.add_argument("--rounds", type=int, default=3, help="rounds per measurement (3)")
-    parser.add_argument("--only", choices=["queue", "latency", "loras", "eta"], help="one measurement")
+    parser.add_argument("--only", choices=["queue", "latency", "loras", "eta", "gallery"], help="one measurement")
     parser.add_argument("--json", type=Path, help="also write the rows to this file")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
@@ -57,6 +59,11 @@ def main() -> None:
 
 
 def measure(folder: Path, rounds: int, only: str | None) -> list[Row]:
+    rows = many_pictures(folder) if only in (None, "gallery") else []
+    return rows if only == "gallery" else rows + measure_studio(folder, rounds, only)
+
+
+def measure_studio(folder: Path, rounds: int, only: str | None) -> list[Row]:
     with open_studio(folder) as bench:
         wanted: dict[str, Callable[[], Row]] = {
             "queue": lambda: through_the_queue(bench, folder, rounds),
@@ -65,6 +72,16 @@ def measure(folder: Path, rounds: int, only: str | None) -> list[Row]:
             "eta": lambda: promised_ends(bench),
         }
         return [print_row(run()) for name, run in wanted.items() if only in (None, name)]
+
+
+def many_pictures(folder: Path) -> list[Row]:
+    """Server time of the gallery's pages with 200 000 pictures, against 2 000; at most 12 queries each."""
+    rows = []
+    with in_galleries():
+        for name, few, many, queries in compare_galleries(folder):
+            assert queries <= MOST_QUERIES, f"{name} takes {queries} queries"
+            rows.append(print_row(Row(name, many * 1000, few * 1000, "ms", many / few, "≤ 1.3, 100 ms")))
+    return rows
 
 
 def through_the_queue(bench: Any, folder: Path, rounds: int) -> Row:

@@ -125,6 +125,20 @@ def test_menus_close_by_escape_and_by_a_click_beside_them(
     expect(page.locator("#queue-panel")).to_be_hidden()
 
 
+def test_a_slash_goes_to_the_search(site: Site, visit: Callable[..., Visitor], member: User) -> None:
+    fill(site, member, 2)
+    page = visit().open("/")
+    page.keyboard.press("/")
+    page.keyboard.type("lantern owl/")
+    page.keyboard.press("Enter")
+    expect(page).to_have_url(re.compile(r"/search\?q=lantern"))
+    expect(page.locator(".tile")).to_have_count(2)
+    page = visit(size=PHONE).open("/")
+    page.keyboard.press("/")
+    expect(page).to_have_url(re.compile(r"/search$"))
+    expect(page.locator("#page-search")).to_be_visible()
+
+
 # The form ------------------------------------------------------------------------------------------------------------
 
 
@@ -207,6 +221,10 @@ def test_axe_finds_nothing(site: Site, visit: Callable[..., Visitor], member: Us
             "/",
             f"/images/{public[0].pk}",
             f"/images/{gated.pk}",
+            "/search?q=owl&source=generated",
+            "/search?q=zebra",
+            "/loras",
+            "/loras/paper",
             "/adult",
             "/accounts/login/",
             "/accounts/signup/",
