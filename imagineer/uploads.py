@@ -10,7 +10,7 @@ from django.core.files.uploadedfile import UploadedFile
 from django.core.files.uploadhandler import FileUploadHandler
 
 
-class ArrivedFile(UploadedFile):
+class ArrivedFile(UploadedFile):  # type: ignore[type-arg]  # not subscriptable at run time
     """On the disk under a name of ours. `is_too_large`: there was more than may be kept, and none of it is."""
 
     is_too_large = False
@@ -21,6 +21,7 @@ class ArrivedFile(UploadedFile):
         self.name = _display_name(name)
 
     def temporary_file_path(self) -> str:
+        assert self.file is not None
         return str(self.file.name)
 
     def close(self) -> None:

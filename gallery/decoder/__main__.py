@@ -51,7 +51,9 @@ def main() -> None:
 def _metadata() -> dict[str, Any] | None:
     sys.stdin.buffer.seek(0)
     found = interpret(read_fields(sys.stdin.buffer))
-    return found and {"program": found.source, "parameters": found.parameters.to_json(), "raw": found.raw}
+    if found is None:
+        return None
+    return {"program": found.source, "parameters": found.parameters.to_json(), "raw": found.raw}
 
 
 def _answer(head: dict[str, Any], *bodies: bytes) -> None:
