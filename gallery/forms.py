@@ -8,9 +8,9 @@ from django import forms
 from django.http import QueryDict
 
 from gallery.engine.samplers import SAMPLERS
-from gallery.models import DiffusionModel, Generation, Image, Rating, Visibility
+from gallery.models import DiffusionModel, Image, Rating, Visibility
 from gallery.services import requests as limits
-from gallery.services.requests import GenerationRequest, LoraChoice, request_of
+from gallery.services.requests import GenerationRequest, LoraChoice
 from imagineer.errors import FieldError
 
 MODEL_FIELDS = (
@@ -119,15 +119,34 @@ def lora_rows(data: QueryDict) -> list[LoraRow]:
     return rows[: limits.LORA_LIMIT + 1]
 
 
-def values_of(generation: Generation) -> dict[str, Any]:
-    """A generation as the form's initial values; `loras` become rows."""
-    request = request_of(generation)
+def values_of(request: GenerationRequest) -> dict[str, Any]:
+    """A request as the form's initial values; `loras` become rows."""
     values = {name: getattr(request, name, None) for name in GenerationForm.base_fields}
     return {name: value for name, value in values.items() if value is not None}
 
 
-def rows_of(generation: Generation) -> list[LoraRow]:
-    return [LoraRow(use.lora.slug, f"{use.weight:g}") for use in generation.lora_uses]
+def rows_of(request: GenerationRequest) -> list[LoraRow]:
+    return [LoraRow(choice.lora, "" if choice.weight is None else f"{choice.weight:g}") for choice in request.loras]
+
+
+class UploadForm(forms.Form):
+    """What is said of all files that are sent together; the service knows its limits."""
+
+    visibility = forms.ChoiceField(
+        label="Who may see them",
+        required=False,
+        choices=[
+            (Visibility.PRIVATE, "Only you"),
+            (Visibility.UNLISTED, "Everybody who has the link"),
+            (Visibility.PUBLIC, "Everybody, on the front page"),
+        ],
+    )
+    caption = forms.CharField(
+        label="What they show",
+        required=False,
+        widget=forms.Textarea(attrs={"rows": 2}),
+        help_text="One description for all, or nothing.",
+    )
 
 
 class PublishForm(forms.Form):

@@ -10,6 +10,7 @@ from gallery.models import DiffusionModel, Generation, GenerationLora, Image, Lo
 from gallery.services import requests as limits
 from gallery.services.pictures import ImageChanges
 from gallery.services.requests import GenerationRequest, LoraChoice
+from gallery.services.uploads import Taken
 from imagineer.pagination import PageParameters
 from imagineer.schemas import Input, Moment, Number, Person, RunOut, Text, Whole
 
@@ -67,6 +68,14 @@ class ImageIn(Input):
 
     def to_changes(self) -> ImageChanges:
         return ImageChanges(**self.model_dump())
+
+
+class UploadIn(Input):
+    """Beside the files of a multipart body."""
+
+    album: Text | None = Field(None, description="id of an album that takes the pictures in")
+    visibility: Text | None = Field(None, description="private, unlisted or public")
+    caption: Text | None = Field(None, description="of all the pictures", json_schema_extra={"maxLength": 2000})
 
 
 class GenerationQuery(PageParameters):
@@ -138,11 +147,32 @@ class ImageOut(BaseModel):
             page_url=image.get_absolute_url(),
             file_url=f"{own}/file",
             thumbnail_url=f"{own}/thumbnail?size=600",
-            caption=None,
+            caption=image.caption or None,
             tags=[],
             owner=Person.of(image.owner),
             generation=str(image.generation_id) if image.generation_id else None,
         )
+
+
+class UploadedOut(ImageOut):
+    duplicate: bool = Field(description="these very bytes were there already")
+    near_duplicates: list[str] = Field(description="ids of your pictures that look alike, nearest first, at most 10")
+
+    @classmethod
+    def of_upload(cls, taken: Taken) -> "UploadedOut":
+        near = [str(pk) for pk in taken.near]
+        return cls(**ImageOut.of(taken.image).model_dump(), duplicate=taken.duplicate, near_duplicates=near)
+
+
+class RejectedOut(BaseModel):
+    filename: str
+    reason: str
+    code: str = Field(description="bytes, format, size, frames, damaged, memory or decoder")
+
+
+class UploadsOut(BaseModel):
+    items: list[UploadedOut]
+    rejected: list[RejectedOut]
 
 
 class LoraUseOut(BaseModel):

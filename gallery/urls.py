@@ -2,7 +2,7 @@ from django.conf import settings
 from django.urls import path
 from django.views.generic import RedirectView
 
-from gallery.views import actions, create, feeds, gate, loras, media, pictures, queue, search
+from gallery.views import actions, create, feeds, gate, loras, media, pictures, queue, search, upload
 
 urlpatterns = [
     path("", pictures.front, name="front"),
@@ -27,6 +27,7 @@ urlpatterns = [
     path("generations/<uuid:pk>/cancel", queue.cancel, name="generation_cancel"),
     path("generations/<uuid:pk>/preview", queue.preview, name="generation_preview"),
     path("mine", pictures.mine, name="mine"),
+    path("upload", upload.upload, name="upload"),
     path("queue", queue.panel, name="queue"),
     path("queue/badge", queue.badge, name="queue_badge"),
     path("adult", gate.adult, name="adult"),

@@ -32,6 +32,16 @@ def _passes(error: OperationalError) -> bool:
     return True
 
 
+def hold(name: str) -> None:
+    """Until the end of the transaction, nobody else gets past the same line with the same name.
+
+    SQLite's transactions (IMMEDIATE) come one after the other anyway.
+    """
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))", [name])
+
+
 def is_busy(error: BaseException) -> bool:
     """Whether a request that met this error should be answered 503 instead of 500."""
     return isinstance(error, OperationalError) and _passes(error)

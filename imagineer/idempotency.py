@@ -41,7 +41,25 @@ def answer_once(request: HttpRequest, create: Callable[[], Answer]) -> JsonRespo
         except _TakenMeanwhile:
             kept = _kept(request, key)
             assert kept is not None
-    return _repeat(request, kept)
+    return _repeat(request, kept, _digest(request))
+
+
+def answer_again(request: HttpRequest, digest_of: Callable[[], str], create: Callable[[], Answer]) -> JsonResponse:
+    """For work that is too long for a transaction, and harmless to do twice; `digest_of` tells bodies apart."""
+    key = _key_of(request)
+    if key is None:
+        return _response(create())
+    user: Any = request.user
+    kept, digest = _kept(request, key), digest_of()
+    if kept is None:
+        answer = create()
+        named = {"body_sha256": digest, "status": answer.status, "location": answer.location, "answer": answer.body}
+        kept, is_new = IdempotencyKey.objects.get_or_create(
+            user=user, key=key, defaults={"path": request.path, **named}
+        )
+        if is_new:
+            return _response(answer)
+    return _repeat(request, kept, digest)
 
 
 class _TakenMeanwhile(Exception):
@@ -63,8 +81,8 @@ def _create_and_keep(request: HttpRequest, key: str, create: Callable[[], Answer
     return answer
 
 
-def _repeat(request: HttpRequest, kept: IdempotencyKey) -> JsonResponse:
-    if (kept.path, kept.body_sha256) != (request.path, _digest(request)):
+def _repeat(request: HttpRequest, kept: IdempotencyKey, digest: str) -> JsonResponse:
+    if (kept.path, kept.body_sha256) != (request.path, digest):
         raise Conflict(f"This {HEADER} was used for another request; use a new one for each.")
     response = _response(Answer(kept.status, kept.answer, kept.location))
     response["Idempotent-Replayed"] = "true"

@@ -10,6 +10,7 @@ from typing import Any
 from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
 from django.db import OperationalError
 from django.http import Http404, HttpRequest, HttpResponse, UnreadablePostError
+from django.http.multipartparser import MultiPartParserError
 from django.http.response import HttpResponseBase
 from ninja import NinjaAPI
 from ninja.errors import HttpError, ValidationError
@@ -139,6 +140,9 @@ _TRANSLATIONS: dict[type[Exception], Callable[[Any], Problem | None]] = {
     Http404: lambda e: Problem(404, e.args[0] if e.args and isinstance(e.args[0], str) else ""),
     RequestDataTooBig: lambda e: Problem(413),
     SuspiciousOperation: lambda e: Problem(400),
+    MultiPartParserError: lambda e: Problem(
+        400, "The parts of the body can't be told apart, or a file's name is too long."
+    ),
     UnreadablePostError: lambda e: Problem(400, "The request broke off before its end."),
     HttpError: _http_error,
     OperationalError: _busy,

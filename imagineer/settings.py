@@ -124,6 +124,20 @@ STORAGES: dict[str, dict[str, Any]] = {
 }
 WHITENOISE_USE_FINDERS = WHITENOISE_AUTOREFRESH = DEBUG or TESTING
 DATA_UPLOAD_MAX_MEMORY_SIZE = 2 * 1024 * 1024
+DATA_UPLOAD_MAX_NUMBER_FILES = 200
+# Files go to the disk as they arrive, where the sweeper finds what a killed process left.
+FILE_UPLOAD_HANDLERS = ["imagineer.uploads.BoundedUploadHandler"]
+FILE_UPLOAD_TEMP_DIR = DATA_DIR / "tmp"
+FILE_UPLOAD_TEMP_DIR.mkdir(exist_ok=True)
+_MIB = 1024 * 1024
+UPLOAD_FILE_BYTES = env.integer("IMAGINEER_UPLOAD_FILE_MIB", 20, minimum=1) * _MIB
+UPLOAD_REQUEST_BYTES = env.integer("IMAGINEER_UPLOAD_REQUEST_MIB", 200, minimum=1) * _MIB
+UPLOAD_PIXELS = env.integer("IMAGINEER_UPLOAD_MEGAPIXELS", 40, minimum=1) * 1_000_000
+UPLOAD_SIDE = env.integer("IMAGINEER_UPLOAD_SIDE", 16384, minimum=64, maximum=65535)
+UPLOAD_FRAMES = env.integer("IMAGINEER_UPLOAD_FRAMES", 1000, minimum=1)
+DECODERS = env.integer("IMAGINEER_DECODERS", 2, minimum=1, maximum=64)
+DECODER_MEMORY = env.integer("IMAGINEER_DECODER_MIB", 1024, minimum=128) * _MIB
+DECODER_SECONDS = env.integer("IMAGINEER_DECODER_SECONDS", 20, minimum=1)
 
 # Accounts --------------------------------------------------------------------------------------------------------
 

@@ -150,6 +150,7 @@ ROWS = {
     "generations/<uuid:pk>/card": Row(own(302, 302)),
     "generations/<uuid:pk>/cancel": Row(own(302, 302), method="post"),
     "generations/<uuid:pk>/preview": Row(own(302, 404)),
+    "upload": Row(logged_in(302), lambda person, kind: False),
     # Pages that tell of no picture
     **{path: Row(logged_in(302), lambda person, kind: False) for path in ("queue", "queue/badge")},
     **{path: Row(always(200), lambda p, k: False) for path in ("sitemap.xml", "robots.txt", "adult", "healthz")},
@@ -161,6 +162,7 @@ ROWS = {
     **{f"{API}{path}": Row(always(200), lambda person, kind: False) for path in ("openapi.json", "docs")},
     # The API
     f"get {API}images": Row(always(200), is_listed, query="?q=owl"),
+    f"post {API}images": Row(members(401, 415, 415), method="post"),  # sent as JSON; files have tests of their own
     f"get {API}images/{{image_id}}": Row(opens),
     f"patch {API}images/{{image_id}}": Row(changes(401, 200), method="patch", body={"title": "New"}),
     f"delete {API}images/{{image_id}}": Row(changes(401, 204), method="delete"),

@@ -1,8 +1,8 @@
 from ninja import Router
 
 from gallery.api.generations import router as generations
-from gallery.api.images import router as images
 from gallery.api.registry import router as registry
+from gallery.api.uploads import router as images
 
 router = Router()
 router.add_router("/generations", generations)

@@ -21,7 +21,8 @@ from gallery.schemas import (
     ParametersOut,
 )
 from gallery.services.finding import Criteria, find_images, order_of, prepared
-from gallery.services.lineage import Lineage, lineage_of, origin_of, parameters_of
+from gallery.services.lineage import Lineage, lineage_of
+from gallery.services.parameters import parameters_known
 from gallery.services.pictures import (
     get_image,
     get_trashed_image,
@@ -108,12 +109,10 @@ def get_lineage(request: HttpRequest, image_id: str) -> LineageOut:
 
 @router.get("/{image_id}/parameters", auth=OPEN, response=ParametersOut, summary="What it was made from")
 def get_parameters(request: HttpRequest, image_id: str) -> ParametersOut:
-    """404 for a picture that was not generated here."""
-    image = get_image(request.user, image_id)
-    generation = origin_of(image)
-    if generation is None:
-        raise Http404("This picture was not generated here, so its parameters are not known.")
-    known = parameters_of(image, generation)
+    """404 for a picture that was not generated here and whose file says nothing of its making."""
+    known = parameters_known(get_image(request.user, image_id))
+    if known is None:
+        raise Http404("How this picture was made is not known.")
     return ParametersOut(parameters=known.to_json(), text=a1111_text(known))
 
 

@@ -1,5 +1,5 @@
 from gallery.models.generation import Generation, GenerationLora, Verdict
-from gallery.models.image import Image, PendingFile, Rating, Source, Visibility
+from gallery.models.image import Image, ImportedMetadata, PendingFile, Rating, Source, Visibility
 from gallery.models.registry import DiffusionModel, Lora
 from gallery.models.search import SearchDocument, SearchEntry
 
@@ -8,6 +8,7 @@ __all__ = [
     "Generation",
     "GenerationLora",
     "Image",
+    "ImportedMetadata",
     "Lora",
     "PendingFile",
     "Rating",

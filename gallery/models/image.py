@@ -101,6 +101,7 @@ class Image(models.Model):
     rating_locked = models.BooleanField(default=False)
     title = models.CharField(max_length=200, blank=True)
     alt = models.CharField(max_length=500, blank=True)
+    caption = models.TextField(max_length=2000, blank=True)
 
     sha256 = models.CharField(max_length=64, editable=False)
     format = models.CharField(max_length=5, editable=False, help_text="png, jpeg, webp, avif or gif")
@@ -109,6 +110,11 @@ class Image(models.Model):
     height = models.PositiveIntegerField(editable=False)
     dhash = models.BigIntegerField(null=True, editable=False, help_text="difference hash, 64 bits")
     color = models.CharField(max_length=7, default="#808080", editable=False, help_text="mean colour, #rrggbb")
+    thumbhash = models.CharField(max_length=60, blank=True, editable=False, help_text="Base64, some 25 bytes")
+    sharpness = models.FloatField(
+        null=True, editable=False, help_text="variance of the Laplacian at 600 px; some 100 and less looks blurred"
+    )
+    frames = models.PositiveIntegerField(default=1, editable=False, help_text="more than 1: an animation")
 
     generation = models.ForeignKey(
         "gallery.Generation", null=True, on_delete=models.SET_NULL, related_name="images", editable=False
@@ -135,6 +141,7 @@ class Image(models.Model):
             models.Index(fields=["-created_at", "-id"], name="image_newest"),
             models.Index(fields=["owner", "-created_at", "-id"], name="image_owner"),
             models.Index(fields=["sha256"], name="image_sha256"),
+            models.Index(fields=["deleted_at"], name="image_trash", condition=Q(deleted_at__isnull=False)),
         ]
 
     def __str__(self) -> str:
@@ -155,6 +162,10 @@ class Image(models.Model):
         return self.visibility == Visibility.PUBLIC and self.rating in Rating.open() and self.deleted_at is None
 
     @property
+    def file_keys(self) -> list[str]:
+        return [self.original_key, *(self.rendition_key(size) for size in RENDITIONS)]
+
+    @property
     def is_gated(self) -> bool:
         return self.rating in Rating.gated()
 
@@ -164,13 +175,33 @@ class Image(models.Model):
         return max(1, round(self.width * scale)), max(1, round(self.height * scale))
 
 
+class ImportedMetadata(models.Model):
+    """What a picture's own file says of its making, for pictures that were not made here."""
+
+    image = models.OneToOneField(Image, primary_key=True, on_delete=models.CASCADE, related_name="imported_metadata")
+    program = models.CharField(max_length=20, editable=False)
+    parameters = models.JSONField(editable=False, help_text="prompt, seed, steps, model, LoRAs …")
+    raw = models.JSONField(
+        editable=False, help_text="the file's texts as they were found, a million characters at most"
+    )
+
+    objects: ClassVar[Any] = models.Manager()
+
+    class Meta:
+        verbose_name_plural = "imported metadata"
+
+    def __str__(self) -> str:
+        return f"{self.program}, picture {self.image_id}"
+
+
 class PendingFile(models.Model):
-    """A file that is being put into the store; the row goes in the transaction that makes the picture's row.
+    """A file that is being put into the store, or taken out of it: the row is made before anything is done to the
+    file, and goes in the transaction that makes the picture's row, or after the file.
 
     What is left after a crash tells the sweeper which file belongs to nobody.
     """
 
-    key = models.CharField(max_length=200)
+    key = models.CharField(max_length=200, db_index=True)
     created_at = models.DateTimeField(default=timezone.now, db_index=True)
 
     def __str__(self) -> str:

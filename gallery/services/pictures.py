@@ -128,6 +128,11 @@ def restore_image(user: Any, image: Image) -> Image:
     return _set_deleted(user, image, "restore", None)
 
 
+def bring_back(user: Any, image: Image) -> Image:
+    """Out of the trash at the last moment too: its owner has just sent it again."""
+    return _set_deleted(user, image, "restore", None) if image.deleted_at else image
+
+
 def _set_deleted(user: Any, image: Image, verb: str, moment: Any) -> Image:
     with transaction.atomic():
         changed = Image.objects.filter(pk=image.pk, deleted_at__isnull=moment is not None)

@@ -13,6 +13,7 @@ from django.utils.safestring import SafeString
 
 from gallery.models import Image
 from gallery.models.image import RENDITIONS
+from gallery.services.parameters import PROGRAMS
 from imagineer.runs import RunStatus, run_models
 
 register = template.Library()
@@ -104,3 +105,8 @@ def same_page(context: dict[str, Any], **changes: Any) -> str:
         if value is not None:
             query[name] = str(value)
     return f"?{query.urlencode()}" if query else "?"
+
+
+@register.filter
+def program_name(source: str) -> str:
+    return PROGRAMS.get(source, source)

@@ -9,8 +9,9 @@ import pytest
 from django.core.files.storage import default_storage
 from django.utils import timezone
 
+from gallery.decoder import difference_hash
 from gallery.models import Image, PendingFile
-from gallery.services.intake import ORPHAN_AGE, difference_hash, enter_picture, measure, sweep_pending
+from gallery.services.intake import ORPHAN_AGE, enter_picture, sweep_pending
 from gallery.services.integrity import check_integrity, repair
 from imagineer.models import User
 
@@ -107,7 +108,7 @@ def test_the_difference_hash_is_of_what_is_seen(data_folder: Path) -> None:
     assert bin((difference_hash(rising) ^ difference_hash(falling)) & (2**64 - 1)).count("1") == 64
 
 
-def test_the_mean_colour_sees_transparency_as_white(data_folder: Path) -> None:
+def test_the_mean_colour_sees_transparency_as_white(data_folder: Path, member: User) -> None:
     path = data_folder / "clear.png"
     PIL.Image.new("RGBA", (10, 10), (255, 0, 0, 0)).save(path)
-    assert measure(path).color == "#ffffff"
+    assert enter_picture(path, owner=member, source="generated").color == "#ffffff"

@@ -6,11 +6,12 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect, render
 from django.views.decorators.http import require_http_methods
 
-from gallery.forms import MODEL_FIELDS, GenerationForm, LoraRow, lora_rows, rows_of, sampler_choices, values_of
+from gallery.forms import MODEL_FIELDS, GenerationForm, lora_rows, rows_of, sampler_choices, values_of
 from gallery.models import DiffusionModel, Generation, Image, Lora
 from gallery.services import requests as limits
+from gallery.services.parameters import Alike, request_like
 from gallery.services.pictures import get_image
-from gallery.services.requests import create_generation
+from gallery.services.requests import create_generation, request_of
 from gallery.views.cards import Card, make_card, make_cards, with_details
 from gallery.views.sizes import size_presets
 from gallery.views.viewer import is_htmx
@@ -26,8 +27,9 @@ START = {"count": 1, "strength": limits.DEFAULT_STRENGTH}
 def create(request: HttpRequest) -> HttpResponse:
     if request.method == "POST":
         return _submit(request)
-    form = _starting_form(request)
-    return render(request, "gallery/create.html", {**_form_context(request, form), **_results(request)})
+    form, missing = _starting_form(request)
+    context = {**_form_context(request, form), **_results(request), "missing": missing}
+    return render(request, "gallery/create.html", context)
 
 
 def _submit(request: HttpRequest) -> HttpResponse:
@@ -66,12 +68,15 @@ def _ask_again(request: HttpRequest, form: GenerationForm, status: int) -> HttpR
     return response
 
 
-def _starting_form(request: HttpRequest) -> GenerationForm:
-    """Filled from a generation or picture that the address names, then from what it says itself."""
-    values, rows = _source_values(request)
-    rows = lora_rows(request.GET) or rows
+def _starting_form(request: HttpRequest) -> tuple[GenerationForm, list[str]]:
+    """Filled from a generation or picture that the address names, then from what it says itself; and what of the
+    picture's making is missing here."""
+    source = _source(request)
+    values = values_of(source.request) if source else {}
+    rows = lora_rows(request.GET) or (rows_of(source.request) if source else [])
     values |= {name: request.GET[name] for name in GenerationForm.base_fields if name in request.GET}
-    return GenerationForm(initial=START | _model_values(values.get("model")) | values, rows=rows)
+    form = GenerationForm(initial=START | _model_values(values.get("model")) | values, rows=rows)
+    return form, source.missing if source else []
 
 
 def _model_values(slug: str | None) -> dict[str, Any]:
@@ -80,15 +85,13 @@ def _model_values(slug: str | None) -> dict[str, Any]:
     return {name: getattr(chosen, name) for name in MODEL_FIELDS} if chosen else {}
 
 
-def _source_values(request: HttpRequest) -> tuple[dict[str, Any], list[LoraRow]]:
-    generation: Generation | None = None
+def _source(request: HttpRequest) -> Alike | None:
     if wanted := _uuid(request.GET.get("generation")):
         generation = Generation.objects.visible_to(request.user).filter(pk=wanted).first()
-    elif wanted := _uuid(request.GET.get("like")):
-        generation = get_image(request.user, wanted).generation
-    if generation is None:
-        return {}, []
-    return values_of(generation), rows_of(generation)
+        return Alike(request_of(generation)) if generation else None
+    if wanted := _uuid(request.GET.get("like")):
+        return request_like(get_image(request.user, wanted))
+    return None
 
 
 def _form_context(request: HttpRequest, form: GenerationForm) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from gallery.forms import DescriptionForm, PublishForm
 from gallery.models import Generation, Image, Rating, Visibility
 from gallery.models.image import ImageQuerySet
 from gallery.services.lineage import lineage_of
+from gallery.services.parameters import parameters_found
 from gallery.services.pictures import get_image, get_trashed_image, may_edit, trashed_images
 from gallery.views.listing import neighbours, render_listing
 from gallery.views.media import may_see_gated
@@ -30,10 +31,12 @@ def image(request: HttpRequest, pk: UUID) -> HttpResponse:
     found = get_image(request.user, pk)
     walked, walk = _list_walked(request, found)
     newer, older = neighbours(walked, found)
+    lineage = lineage_of(request.user, found, adult=has_confirmed(request))
     context = {
         "image": found,
         "covered": found.is_gated and not may_see_gated(request, found),
-        "lineage": lineage_of(request.user, found, adult=has_confirmed(request)),
+        "lineage": lineage,
+        "found": None if lineage.generation else parameters_found(found),
         "verdict": _verdict(found),
         "newer": newer,
         "older": older,
