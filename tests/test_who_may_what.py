@@ -162,7 +162,7 @@ ROWS = {
     **{f"{API}{path}": Row(always(200), lambda person, kind: False) for path in ("openapi.json", "docs")},
     # The API
     f"get {API}images": Row(always(200), is_listed, query="?q=owl"),
-    f"post {API}images": Row(members(401, 415, 415), method="post"),  # sent as JSON; files have tests of their own
+    f"post {API}images": Row(members(401, 422, 422), method="post"),  # without a file; files have tests of their own
     f"get {API}images/{{image_id}}": Row(opens),
     f"patch {API}images/{{image_id}}": Row(changes(401, 200), method="patch", body={"title": "New"}),
     f"delete {API}images/{{image_id}}": Row(changes(401, 204), method="delete"),
