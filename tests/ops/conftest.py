@@ -1,5 +1,6 @@
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -24,3 +25,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, studio_template: Path) ->
 def data(tmp_path: Path, prepared: Path) -> Path:
     """A data folder as an earlier start left it."""
     return Path(shutil.copytree(prepared, tmp_path / "data"))
+
+
+@pytest.fixture(autouse=True)
+def _signals_count() -> None:
+    """Whoever started the tests in the background had them ignore these, and all that they start."""
+    for number, usual in ((signal.SIGINT, signal.default_int_handler), (signal.SIGHUP, signal.SIG_DFL)):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, usual)
