@@ -22,7 +22,7 @@ class RecipeError(ValueError):
 class Recipe:
     copies: int = COPIES
     captions: int = CAPTIONS
-    vocabulary: int = 4000
+    vocabulary: int = 6200
     autoencoder_size: AutoencoderSize = field(default_factory=AutoencoderSize)
     text_size: TextSize = field(default_factory=TextSize)
     unet_size: UNetSize = field(default_factory=UNetSize)

@@ -28,7 +28,7 @@ class TextSize:
     hidden: int = 256
     layers: int = 3
     heads: int = 4
-    intermediate: int = 768
+    intermediate: int = 1536
 
 
 def new_text_encoder(vocabulary: int, size: TextSize) -> CLIPTextModel:
