@@ -117,9 +117,8 @@ def demonstrate(model: Path, work: Path, folder: Path, plan: Plan = PLAN) -> tup
     things = unseen_things(read_things(next((work / "packages").glob("emojibase-data-*"))), pictures)
     requests = [in_style(request) for request in ask_for_things(things, 16)]
     without = drawer.draw_all(requests)
-    began = time.monotonic()
     teach(drawer.pipeline, lesson, plan, folder / "lora.pt")
-    seconds = time.monotonic() - began + (began - started)
+    seconds = time.monotonic() - started
     with_lora = drawer.draw_all(requests)
     drawer.pipeline.unet.save_lora_adapter(folder, weight_name="held-out-style.safetensors")
     taught = Taught(round(seconds, 1), round(mean_chroma(without), 1), round(mean_chroma(with_lora), 1))
